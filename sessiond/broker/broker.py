@@ -1,0 +1,506 @@
+"""Where events become steps, and steps become effects.
+
+A step is decided at once, in memory, so that two callers never get the same slot. What it leads to happens only once
+the store has it (``journal``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+
+from attrs import evolve
+from twisted.internet.defer import Deferred, DeferredList, fail, succeed
+from twisted.logger import Logger
+
+from sessiond.broker.alarm import Alarm
+from sessiond.broker.journal import Journal
+from sessiond.broker.leasing import Leasing
+from sessiond.broker.requests import Admission, Request, Reservation
+from sessiond.core import effects as wants
+from sessiond.core import events
+from sessiond.core.capacity import SessionTable, suspended_until
+from sessiond.core.deadlines import next_deadline
+from sessiond.core.effects import Effect, Verdict
+from sessiond.core.errors import CLOSE_CODES, SHAPES, Code, NoTransition, Refused
+from sessiond.core.events import Event
+from sessiond.core.machine import Outcome, create, step
+from sessiond.core.options import check_options
+from sessiond.core.services import Catalogue, Scalar, Service
+from sessiond.core.session import Caller, Session
+from sessiond.core.values import Deadline, Exit, Lease, LeaseKind, Liveliness, Reason, State
+from sessiond.entropy import digest
+from sessiond.ports import Bus, Child, Clock, Entropy, Launcher, LeaseTest, Store, Tell, TunnelClient
+
+TAIL_LINES = 20
+"""How many of the last lines of a program's output are kept with its session."""
+
+log = Logger()
+
+
+class Broker:
+    """Holds every session, decides every step and performs what it wants.
+
+    :param catalogue: the services and pools on offer.
+    :param launchers: by the name that services call them.
+    """
+
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        store: Store,
+        bus: Bus,
+        launchers: Mapping[str, Launcher],
+        leases: LeaseTest,
+        entropy: Entropy,
+        clock: Clock,
+    ) -> None:
+        self.catalogue, self.clock = catalogue, clock
+        self.accepting = False
+        self._store, self._launchers, self._entropy = store, launchers, entropy
+        self._table = SessionTable()
+        self._journal = Journal(store, bus, clock, self._perform, self._undo)
+        self._alarm = Alarm(clock, self._fall_due, self._resume)
+        self._leasing = Leasing(self._table, leases, clock, self._lease_freed)
+        self._children: dict[str, Child] = {}
+        self._clients: dict[int, TunnelClient] = {}
+        self._answers: dict[int, Deferred[Verdict]] = {}
+        self._heard: dict[str, float] = {}
+        self._number = 0
+
+    # -- what others may know ----------------------------------------------------------------------------------------
+
+    def sessions(self) -> list[Session]:
+        """Give every session as it was last saved, in the order in which they came."""
+        return list(self._journal.saved.values())
+
+    def session(self, session_id: str) -> Session:
+        """Give a session as it was last saved.
+
+        :raises Refused: ``unknown-session``.
+        """
+        session = self._journal.saved.get(session_id)
+        if session is None:
+            raise Refused(Code.UNKNOWN_SESSION)
+        return session
+
+    def by_token(self, token: str) -> Session:
+        """Give the session that a token opens.
+
+        :raises Refused: ``unauthenticated``; whether the token ever opened anything is not told.
+        """
+        session = self._table.by_token(digest(token))
+        if session is None:
+            raise Refused(Code.UNAUTHENTICATED)
+        return session
+
+    def service(self, name: str) -> Service:
+        """Give a service by name.
+
+        :raises Refused: ``unknown-service``.
+        """
+        service = self.catalogue.services.get(name)
+        if service is None:
+            raise Refused(Code.UNKNOWN_SERVICE)
+        return service
+
+    def usage(self, service: Service) -> tuple[int, int, int]:
+        """Give a service's pool as count, used and queued."""
+        pool = self.catalogue.pool_of(service)
+        return pool.count, len(self._table.held(pool.name)), len(self._table.queue(pool.name))
+
+    def queue_place(self, session: Session) -> int | None:
+        """Give the place of a session in its queue, from 1; ``None`` where it is in none."""
+        ids = [queued.id for queued in self._table.queue(session.pool)]
+        return ids.index(session.id) + 1 if session.id in ids else None
+
+    def tail(self, session_id: str, lines: int) -> list[str]:
+        """Give the last lines of a session's output; once it has ended, those that were kept.
+
+        :raises Refused: ``unknown-session``.
+        """
+        session, child = self.session(session_id), self._children.get(session_id)
+        return list(session.tail[-lines:]) if child is None else child.tail(lines)
+
+    @property
+    def unsaved(self) -> int:
+        """Say how many sessions wait for a store that failed them."""
+        return self._journal.failing
+
+    # -- what callers want -------------------------------------------------------------------------------------------
+
+    async def reserve(self, request: Request) -> Reservation:
+        """Make a session for a caller, give a warm one, or find the one that its repeated request made.
+
+        :raises Refused: unknown service, bad option, no place, suspended, stopping, or nothing can be recorded.
+        """
+        if not self.accepting:
+            raise Refused(Code.SHUTTING_DOWN)
+        service = self.service(request.service)
+        options = check_options(service.options, request.options)
+        repeated = None if request.key is None else self._table.by_key(request.owner, request.key)
+        found = repeated or self._table.unclaimed(service, options)
+        if found is not None:
+            return await self._claim(found, request)
+        self._refuse_suspended(service)
+        return await self._create(service, request, options)
+
+    async def _claim(self, session: Session, request: Request) -> Reservation:
+        if session.state in (State.STOPPING, State.ENDED):
+            return Reservation(self.session(session.id), "")
+        token, (caller, answer) = self._entropy.token(), self._new_caller(request)
+        done = self._happen(session.id, events.Claim(request.owner, digest(token), request.key))
+        if caller is not None:
+            done = self._happen(session.id, events.CallerWaits(caller))
+        self._warm_up()
+        await done
+        return Reservation(self.session(session.id), token, None if caller is None else caller.number, answer)
+
+    async def _create(self, service: Service, request: Request, options: Mapping[str, Scalar]) -> Reservation:
+        pool = self.catalogue.pool_of(service)
+        slot = None if self._table.queue(pool.name) else self._table.free_slot(pool)
+        if slot is None and not service.plan.queueing:
+            raise Refused(Code.FULL, retry_after_s=round(1.0 + 4.0 * self._entropy.fraction(), 1))
+        token, (caller, answer) = self._entropy.token(), self._new_caller(request)
+        blank = self._blank(service, request.owner, options)
+        blank = evolve(blank, key=request.key, token_digest=digest(token))
+        saved = await self._enter(blank.id, create(blank, events.Reserve(slot, caller), self.clock.now()))
+        if saved is None:
+            raise Refused(Code.INTERNAL)
+        return Reservation(saved, token, None if caller is None else caller.number, answer)
+
+    def _blank(self, service: Service, owner: str, options: Mapping[str, Scalar]) -> Session:
+        now = self.clock.now()
+        return Session(
+            id=self._new_id(service.name),
+            service=service.name,
+            pool=self.catalogue.pool_of(service).name,
+            plan=service.plan,
+            created_at=now,
+            state=State.QUEUED,
+            since=now,
+            owner=owner,
+            options=options,
+            nonce=self._entropy.nonce(),
+            child_secret=self._entropy.token(),
+        )
+
+    def _new_id(self, service: str) -> str:
+        for _ in range(100):
+            session_id = f"{service}-{self._entropy.suffix()}"
+            if self._table.get(session_id) is None:
+                return session_id
+        raise Refused(Code.INTERNAL)
+
+    def _new_caller(self, request: Request) -> tuple[Caller | None, Deferred[Verdict] | None]:
+        if request.wait_s is None:
+            return None, None
+        caller = Caller(self._next_number(), self.clock.now() + request.wait_s, request.patient)
+        answer: Deferred[Verdict] = Deferred()
+        self._answers[caller.number] = answer
+        return caller, answer
+
+    def _next_number(self) -> int:
+        self._number += 1
+        return self._number
+
+    def _refuse_suspended(self, service: Service) -> None:
+        left_s = suspended_until(*self._table.failures(service.name)) - self.clock.now()
+        if left_s > 0:
+            raise Refused(Code.SUSPENDED, retry_after_s=round(left_s + self._entropy.fraction(), 1))
+
+    def leave(self, session_id: str, caller: int) -> None:
+        """Take note that a waiting caller hung up."""
+        self._answers.pop(caller, None)
+        self._note(session_id, events.CallerGone(caller))
+
+    def dispatch(self, session_id: str, event: Event) -> Deferred[Session | None]:
+        """Have something happen to a session; fires with the session once that is saved.
+
+        :raises Refused: (in the Deferred) unknown session, or the event is turned away.
+        """
+        try:
+            return self._happen(session_id, event)
+        except Refused as error:
+            return fail(error)
+        except NoTransition as error:
+            log.error("{session_id}: {error}", session_id=session_id, error=error)
+            return fail(Refused(Code.NOT_ACCEPTING))
+
+    def report(self, session_id: str, what: Liveliness) -> Deferred[Session | None]:
+        """Take a child's own report. A ping stays in memory until something else is saved.
+
+        :raises Refused: (in the Deferred) unknown session, or not in a state to report in.
+        """
+        session, child = self._table.get(session_id), self._children.get(session_id)
+        live = session is not None and session.state in (State.READY, State.CONNECTED)
+        if session is not None and live and not session.suspect and what is Liveliness.PING:
+            self._heard[session_id] = self.clock.now()
+            return succeed(session)
+        return self.dispatch(session_id, events.Report(what, None if child is None else child.endpoint))
+
+    async def admit(self, session_id: str, client: TunnelClient) -> Admission:
+        """Let a client in, before anything is dialled for it.
+
+        :raises Refused: the session takes no client now.
+        """
+        number = self._next_number()
+        self._clients[number] = client
+        try:
+            session = await self.dispatch(session_id, events.TunnelOpened(number))
+        except Refused:
+            del self._clients[number]
+            raise
+        if session is None:
+            raise Refused(Code.NOT_ACCEPTING)
+        return Admission(session, number, partial(self._hear_tunnel, session_id, number))
+
+    def _hear_tunnel(self, session_id: str, number: int, event: Event) -> None:
+        self._note(session_id, event)
+        session = self._table.get(session_id)
+        if session is None or session.tunnel(number) is None:
+            self._clients.pop(number, None)
+
+    # -- the life of the daemon --------------------------------------------------------------------------------------
+
+    async def open(self) -> None:
+        """Open the store, and see to what an earlier run left behind. After that, sessions are accepted."""
+        found = await self._store.open()
+        for session in found:
+            self._journal.saved[session.id] = session
+            self._table.put(session)
+        for session in found:
+            self._recover(session)
+        self.accepting = True
+        for name in self.catalogue.pools:
+            self._offer(name)
+
+    def _recover(self, session: Session) -> None:
+        launcher = self._launcher_of(session)
+        ran = session.state.holds_slot and session.state is not State.RESERVED
+        if ran and launcher is not None:
+            self._children[session.id] = launcher.recover(session, self._ear(session.id))
+        self._note(session.id, events.Restarted())
+        now = self._table.get(session.id)
+        if now is None or now.state not in (State.LAUNCHING, State.READY):
+            return
+        if launcher is None or not launcher.adopts or now.state is State.LAUNCHING:
+            self._note(session.id, events.Exited(Exit()))
+
+    def _launcher_of(self, session: Session) -> Launcher | None:
+        service = self.catalogue.services.get(session.service)
+        # The service may have left the configuration; what it started was a process most likely.
+        return self._launchers.get("process" if service is None else service.launcher)
+
+    async def close(self, grace_s: float = 10.0) -> None:
+        """End every session within ``grace_s`` seconds, then close the store; the next start sees to what is stuck."""
+        self.accepting = False
+        for kill, share in ((False, 0.7), (True, 0.3)):
+            for session in self._table:
+                self._note(session.id, events.Shutdown(kill))
+            await self._settled(grace_s * share)
+        self._alarm.stop()
+        self._leasing.stop()
+        self._journal.stop()
+        await DeferredList([launcher.close() for launcher in self._launchers.values()])
+        await self._store.close()
+
+    async def _settled(self, limit_s: float) -> None:
+        """Wait until nothing holds a slot and all of that is saved, at most ``limit_s``."""
+        done: Deferred[None] = Deferred()
+
+        def look(*, late: bool = False) -> None:
+            running = self._journal.busy or any(session.state.holds_slot for session in self._table)
+            if not done.called and (late or not running):
+                done.callback(None)
+
+        timer = self.clock.call_later(limit_s, partial(look, late=True))
+        cancel = self._journal.when_idle(look)
+        look()
+        await done
+        cancel()
+        if timer.active():
+            timer.cancel()
+
+    # -- event → step → save → effects -------------------------------------------------------------------------------
+
+    def _happen(self, session_id: str, event: Event) -> Deferred[Session | None]:
+        session = self._table.get(session_id)
+        if session is None:
+            raise Refused(Code.UNKNOWN_SESSION)
+        return self._enter(session_id, step(session, event, self.clock.now()))
+
+    def _enter(self, session_id: str, outcome: Outcome) -> Deferred[Session | None]:
+        """Take an outcome into the table at once, and into the store next."""
+        if outcome.session is None:
+            self._undo(session_id)
+        else:
+            self._table.put(outcome.session)
+            self._alarm.note(outcome.session)
+        return self._journal.record(session_id, outcome)
+
+    def _undo(self, session_id: str) -> None:
+        """Forget a session, or one that never was."""
+        session = self._table.get(session_id)
+        self._table.drop(session_id)
+        self._alarm.drop(session_id)
+        self._heard.pop(session_id, None)
+        for caller in session.callers if session is not None else ():
+            self._answers.pop(caller.number, None)
+
+    def _note(self, session_id: str, event: Event) -> None:
+        """Have something happen that nobody waits for, and that nobody could be told the refusal of."""
+        if self._table.get(session_id) is None:
+            return
+        try:
+            done = self._happen(session_id, event)
+        except (Refused, NoTransition) as error:
+            log.error("{session_id}: no place for {event}: {error}", session_id=session_id, event=event, error=error)
+        else:
+            done.addErrback(lambda failure: None)  # the journal has logged it
+
+    def _perform(self, session_id: str, effect: Effect) -> None:
+        """Perform one effect; the failure of a port harms neither the daemon nor the effects that follow."""
+        try:
+            self._perform_one(session_id, effect)
+        except Exception:  # noqa: BLE001 - whatever a port raises, the daemon goes on
+            log.failure("{session_id}: {effect} failed", session_id=session_id, effect=effect)
+
+    def _perform_one(self, session_id: str, effect: Effect) -> None:
+        match effect:
+            case wants.TakeLeases():
+                self._take_leases(session_id, effect.kinds)
+            case wants.Launch():
+                self._launch(session_id)
+            case wants.Halt():
+                self._halt(session_id, effect)
+            case wants.Dial():
+                self._dial(session_id, effect)
+            case wants.Cut():
+                self._cut(effect)
+            case wants.Answer():
+                answer = self._answers.pop(effect.number, None)
+                if answer is not None:
+                    answer.callback(effect.verdict)
+            case wants.Offer():
+                session = self._table.get(session_id)
+                if session is not None:
+                    self._offer(session.pool)
+            case wants.FreeLeases():
+                self._leasing.quarantine(session_id)
+            case wants.Tidy():
+                child = self._children.pop(session_id, None)
+                if child is not None:
+                    child.tidy()
+
+    def _take_leases(self, session_id: str, kinds: tuple[LeaseKind, ...]) -> None:
+        session = self._table.get(session_id)
+        service = None if session is None else self.catalogue.services.get(session.service)
+        if session is None or service is None or session.state is not State.LAUNCHING:
+            return
+        found = self._leasing.find(service, kinds)
+        if isinstance(found, LeaseKind):
+            self._note(session_id, events.Failed(f"no free {found.value}", Reason.NO_PORT))
+        else:
+            self._note(session_id, events.Leased(found))
+
+    def _launch(self, session_id: str) -> None:
+        session = self._table.get(session_id)
+        if session is None or session.state is not State.LAUNCHING:
+            return
+        service, launcher = self.catalogue.services.get(session.service), self._launcher_of(session)
+        if service is None or launcher is None:
+            self._note(session_id, events.Failed("the service is no longer offered"))
+            return
+        # A launcher may tell before it has returned, but nothing may be halted before the child is known here.
+        told: list[Event] | None = []
+        hear = self._ear(session_id)
+
+        def tell(event: Event) -> None:
+            if told is None:
+                hear(event)
+            else:
+                told.append(event)
+
+        self._children[session_id] = launcher.launch(session, service, tell)
+        early, told = told, None
+        for event in early or ():
+            hear(event)
+
+    def _ear(self, session_id: str) -> Tell:
+        def hear(event: Event) -> None:
+            child = self._children.get(session_id)
+            if isinstance(event, events.Exited | events.Gone) and child is not None and not event.tail:
+                event = evolve(event, tail=tuple(child.tail(TAIL_LINES)))
+            self._note(session_id, event)
+
+        return hear
+
+    def _halt(self, session_id: str, effect: wants.Halt) -> None:
+        child = self._children.get(session_id)
+        if child is None:
+            self._note(session_id, events.Gone())
+        else:
+            child.halt(effect.step)
+
+    def _dial(self, session_id: str, effect: wants.Dial) -> None:
+        session, client = self._table.get(session_id), self._clients.get(effect.number)
+        if session is not None and session.endpoint is not None and client is not None:
+            client.dial(session.endpoint, effect.retry)
+
+    def _cut(self, effect: wants.Cut) -> None:
+        client = self._clients.pop(effect.number, None)
+        if client is None:
+            return
+        if effect.why is None:
+            client.cut(1000, "closed by the application", effect.flush_s)
+        elif isinstance(effect.why, Reason):
+            client.cut(CLOSE_CODES[effect.why], effect.why.value, effect.flush_s)
+        else:
+            client.cut(SHAPES[effect.why].close, effect.why.value, effect.flush_s)
+
+    def _offer(self, pool_name: str) -> None:
+        """Give free slots to those who wait for them, then to warm sessions that are missing."""
+        pool = self.catalogue.pools.get(pool_name)
+        while pool is not None and (upcoming := self._table.next_in_line(pool)) is not None:
+            session, slot = upcoming
+            self._note(session.id, events.Granted(slot))
+        self._warm_up()
+
+    def _warm_up(self) -> None:
+        for service in self.catalogue.services.values() if self.accepting else ():
+            for _ in range(self._table.missing_warm(service)):
+                slot = self._table.free_slot(self.catalogue.pool_of(service))
+                if slot is None or suspended_until(*self._table.failures(service.name)) > self.clock.now():
+                    break
+                blank = evolve(self._blank(service, "", check_options(service.options, {})), claimed=False)
+                outcome = create(blank, events.Reserve(slot), self.clock.now())
+                self._enter(blank.id, outcome).addErrback(lambda failure: None)  # the journal has logged it
+
+    def _lease_freed(self, session_id: str, leases: tuple[Lease, ...]) -> None:
+        self._note(session_id, events.PortsFree(leases))
+
+    # -- time --------------------------------------------------------------------------------------------------------
+
+    def _resume(self, gap_s: float) -> None:
+        for session in self._table:
+            self._note(session.id, events.Resumed(gap_s))
+
+    def _fall_due(self, session_id: str) -> None:
+        session = self._table.get(session_id)
+        upcoming = None if session is None else next_deadline(session)
+        if session is None or upcoming is None:
+            return
+        name, at = upcoming
+        if at <= self.clock.now():
+            self._note(session_id, events.Due(name, self._seen_at(session, name)))
+        after = self._table.get(session_id)
+        if after is not None:
+            self._alarm.note(after)
+
+    def _seen_at(self, session: Session, deadline: Deadline) -> float | None:
+        """Give the last sign of life that only memory knows of."""
+        if deadline is Deadline.LIVELINESS:
+            return self._heard.get(session.id)
+        clients = (self._clients.get(tunnel.number) for tunnel in session.tunnels)
+        return max((client.active_at for client in clients if client is not None), default=None)

@@ -1,0 +1,168 @@
+"""Who holds what: the session table, and every count derived from it.
+
+The table is the only place where sessions stand. Its indexes are views of it, made anew from each change and never
+counted beside it (a property test compares them with a recount after each step).
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+
+from sessiond.core.services import Pool, Scalar, Service
+from sessiond.core.session import Session
+from sessiond.core.values import LaunchWhen, Lease, LeaseKind, Reason, State
+
+FAILED_STARTS = (Reason.LAUNCH_FAILED, Reason.LAUNCH_TIMEOUT)
+
+
+def suspended_until(failures: int, last_at: float) -> float:
+    """Say until when (epoch seconds) a service takes no new sessions after so many failed starts in a row.
+
+    Four failures are forgiven; from the fifth on the pause doubles from 5 s up to 5 min.
+    """
+    return last_at + min(300.0, 5.0 * 2 ** min(failures - 5, 10)) if failures >= 5 else 0.0
+
+
+class SessionTable:
+    """All sessions by id, with the views that decisions need."""
+
+    def __init__(self) -> None:
+        self._sessions: dict[str, Session] = {}
+        self._by_token: dict[bytes, str] = {}
+        self._by_key: dict[tuple[str, str], str] = {}
+        self._slots: defaultdict[str, dict[int, str]] = defaultdict(dict)
+        self._leases: dict[Lease, str] = {}
+        self._queues: defaultdict[str, dict[str, None]] = defaultdict(dict)
+        self._freed: dict[Lease, int] = {}
+        self._frees = 0
+        self._failures: dict[str, tuple[int, float]] = {}
+
+    def __iter__(self) -> Iterator[Session]:
+        return iter(tuple(self._sessions.values()))
+
+    def __len__(self) -> int:
+        return len(self._sessions)
+
+    def get(self, session_id: str) -> Session | None:
+        """Give a session by its id."""
+        return self._sessions.get(session_id)
+
+    def by_token(self, digest: bytes) -> Session | None:
+        """Give the session that a token opens, by the token's digest."""
+        return self._sessions.get(self._by_token.get(digest, ""))
+
+    def by_key(self, owner: str, key: str) -> Session | None:
+        """Give the session that this owner made with this Idempotency-Key."""
+        return self._sessions.get(self._by_key.get((owner, key), ""))
+
+    def put(self, session: Session) -> None:
+        """Take the next value of a session in."""
+        self._index(self._sessions.get(session.id), session)
+        self._sessions[session.id] = session
+
+    def drop(self, session_id: str) -> None:
+        """Forget a session."""
+        self._index(self._sessions.pop(session_id, None), None)
+
+    def held(self, pool: str) -> dict[int, str]:
+        """Give the slots of a pool that are held, each with its session's id."""
+        return dict(self._slots[pool])
+
+    def leased(self) -> dict[Lease, str]:
+        """Give every lease, also those of ended sessions that wait to be free, with its session's id."""
+        return dict(self._leases)
+
+    def queue(self, pool: str) -> tuple[Session, ...]:
+        """Give the sessions that wait for a slot of a pool, in the order in which they came."""
+        return tuple(self._sessions[session_id] for session_id in self._queues[pool])
+
+    def free_slot(self, pool: Pool) -> int | None:
+        """Give the lowest free slot of a pool; ``None`` where all are held."""
+        held = self._slots[pool.name]
+        if len(held) >= pool.count and all(number in held for number in range(pool.count)):
+            return None
+        return next((number for number in range(pool.count) if number not in held), None)
+
+    def next_in_line(self, pool: Pool) -> tuple[Session, int] | None:
+        """Give the queued session that comes next and the slot it gets; ``None`` without one of both."""
+        head = next(iter(self._queues[pool.name]), None)
+        slot = None if head is None else self.free_slot(pool)
+        return None if head is None or slot is None else (self._sessions[head], slot)
+
+    def candidates(self, service: Service, kind: LeaseKind) -> list[Lease]:
+        """Give the leases that may be tried for a session of this service: the one free for longest comes first.
+
+        Source: what a port's last holder left behind (TIME_WAIT, late clients) fades with time.
+        """
+        free = [lease for lease in service.candidates(kind) if lease not in self._leases]
+        return sorted(free, key=lambda lease: (self._freed.get(lease, 0), lease.number))
+
+    def missing_warm(self, service: Service) -> int:
+        """Say how many warm sessions a service lacks."""
+        if service.plan.launch is not LaunchWhen.WARM:
+            return 0
+        waiting = sum(
+            s.service == service.name and not s.claimed and s.state in (State.RESERVED, State.LAUNCHING, State.READY)
+            for s in self._sessions.values()
+        )
+        return max(0, service.warm - waiting)
+
+    def unclaimed(self, service: Service, options: Mapping[str, Scalar]) -> Session | None:
+        """Give the warm session that a caller with these options gets: the one that has been ready for longest."""
+        if service.plan.launch is not LaunchWhen.WARM:
+            return None
+        ready = [
+            s
+            for s in self._sessions.values()
+            if s.service == service.name and not s.claimed and s.state is State.READY and s.options == options
+        ]
+        return min(ready, key=lambda session: session.since, default=None)
+
+    def failures(self, service: str) -> tuple[int, float]:
+        """Say how many launches of a service failed one after another, and when the last of them ended."""
+        return self._failures.get(service, (0, 0.0))
+
+    def _index(self, old: Session | None, new: Session | None) -> None:
+        if old is not None and old.token_digest and (new is None or new.token_digest != old.token_digest):
+            self._by_token.pop(old.token_digest, None)
+        if new is not None and new.token_digest:
+            self._by_token[new.token_digest] = new.id
+        self._index_key(old, new)
+        self._index_failures(old, new)
+        self._index_place(old, new)
+        self._index_leases(old, new)
+
+    def _index_key(self, old: Session | None, new: Session | None) -> None:
+        if old is not None and old.key is not None and (new is None or (new.owner, new.key) != (old.owner, old.key)):
+            self._by_key.pop((old.owner, old.key), None)
+        if new is not None and new.key is not None:
+            self._by_key[new.owner, new.key] = new.id
+
+    def _index_failures(self, old: Session | None, new: Session | None) -> None:
+        if new is None or (old is not None and old.state is new.state):
+            return
+        if new.state in (State.READY, State.CONNECTED):
+            self._failures.pop(new.service, None)
+        elif new.state is State.ENDED and new.reason in FAILED_STARTS:
+            self._failures[new.service] = (self.failures(new.service)[0] + 1, new.since)
+
+    def _index_place(self, old: Session | None, new: Session | None) -> None:
+        if old is not None and old.state.holds_slot and old.slot is not None:
+            self._slots[old.pool].pop(old.slot, None)
+        if old is not None and old.state is State.QUEUED and (new is None or new.state is not State.QUEUED):
+            self._queues[old.pool].pop(old.id, None)
+        if new is not None and new.state.holds_slot and new.slot is not None:
+            self._slots[new.pool][new.slot] = new.id
+        if new is not None and new.state is State.QUEUED:
+            self._queues[new.pool][new.id] = None
+
+    def _index_leases(self, old: Session | None, new: Session | None) -> None:
+        before = set(old.leases if old is not None else ())
+        after = set(new.leases if new is not None else ())
+        for lease in before - after:
+            self._leases.pop(lease, None)
+            self._frees += 1
+            self._freed[lease] = self._frees
+        for lease in after:
+            self._leases[lease] = new.id if new is not None else ""

@@ -1,0 +1,202 @@
+"""Services: the kinds of session that an operator offers, as values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import Enum
+
+from attrs import Factory, field, frozen
+
+from sessiond.core.values import Clients, Kind, LaunchWhen, Lease, LeaseKind, StopStep, Watch
+
+Scalar = str | int
+"""The value of an option once it was checked."""
+
+
+@frozen
+class Limits:
+    """Every time limit of a service, in seconds; ``None`` switches a limit off.
+
+    :ivar lifetime_cap_s: how far ``extend`` may push ``lifetime``; defaults to ``lifetime_s``.
+    :ivar suspect_s: silence of the child after which the session is flagged; ``liveliness_s`` after which it ends.
+    :ivar warning_s: how long before a reclaim a ``warning`` fact is told.
+    :ivar warm_s: the age at which an unclaimed warm session is discarded.
+    """
+
+    queue_s: float = 30.0
+    reservation_s: float = 300.0
+    launch_s: float = 60.0
+    connect_s: float = 60.0
+    linger_s: float = 15.0
+    warm_s: float = 3600.0
+    idle_s: float | None = None
+    retention_s: float = 3600.0
+    lifetime_s: float = 86400.0
+    lifetime_cap_s: float | None = None
+    suspect_s: float | None = None
+    liveliness_s: float | None = None
+    setup_s: float | None = None
+    warning_s: float | None = None
+    flush_s: float = 5.0
+
+
+@frozen
+class Stop:
+    """One entry of a service's stop list: the step, and how long it may take."""
+
+    step: StopStep
+    seconds: float
+
+
+DEFAULT_STOP = (Stop(StopStep.TERM, 5.0), Stop(StopStep.KILL, 5.0))
+
+
+@frozen
+class Plan:
+    """The terms that a session was made under; they stay the same when the configuration changes.
+
+    :ivar clients: how many tunnels at a time, or one of the two other rules.
+    :ivar retry_dial: the owner of the endpoint's socket can't be read, so the tunnel's own dial tells readiness.
+    :ivar ready_by_report: the child's own ``ready`` report makes the session ready.
+    :ivar queueing: a caller may wait in ``queued`` while no slot is free.
+    """
+
+    limits: Limits = Limits()
+    stop: tuple[Stop, ...] = DEFAULT_STOP
+    launch: LaunchWhen = LaunchWhen.ON_RESERVE
+    clients: int | Clients = 1
+    watch: Watch = Watch.TUNNEL
+    leases: tuple[LeaseKind, ...] = ()
+    retry_dial: bool = False
+    ready_by_report: bool = False
+    queueing: bool = False
+
+
+class ReadyWhen(Enum):
+    """What shows that a program is ready."""
+
+    LISTENS = "listens"
+    LINE = "line"
+    HTTP = "http"
+    REPORT = "report"
+    STARTED = "started"
+
+
+@frozen
+class Readiness:
+    """How readiness is seen; ``detail`` is the text of ``line:TEXT`` or the path of ``http:PATH``."""
+
+    when: ReadyWhen = ReadyWhen.LISTENS
+    detail: str = ""
+
+
+@frozen
+class Choice:
+    """An option that takes one of some words."""
+
+    of: tuple[str, ...]
+    default: str
+
+
+@frozen
+class Integer:
+    """An option that takes a whole number within bounds, both included."""
+
+    minimum: int
+    maximum: int
+    default: int
+
+
+@frozen
+class Pattern:
+    """An option that takes text which a regular expression matches as a whole."""
+
+    pattern: str
+    default: str
+    max_length: int = 256
+
+
+OptionType = Choice | Integer | Pattern
+
+
+@frozen
+class Rlimits:
+    """Resource limits of a child, as ``prlimit`` takes them; names without ``RLIMIT_``, lower case."""
+
+    of: tuple[tuple[str, int], ...] = ()
+
+
+@frozen
+class FixedTarget:
+    """The endpoint of a ``fixed`` service: either host and port, or a socket path."""
+
+    host: str = "127.0.0.1"
+    port: int | None = None
+    socket: str | None = None
+
+
+@frozen
+class Service:
+    """A kind of session that an operator offers.
+
+    :ivar command: argv with placeholders; empty for ``fixed``.
+    :ivar pool: the name of the pool where its slots come from (its own name unless it shares one).
+    :ivar ports: the range that ``${port}`` is leased from, both ends included; ``displays`` likewise.
+    :ivar env: variables set for the child, values with placeholders; ``pass_env`` names those taken over from the
+        daemon's own environment. Nothing else reaches a child.
+    :ivar endpoint: ``"port"``, ``"socket"`` or ``"stdio"``: which of them clients are carried to.
+    :ivar warm: how many instances stay ready while ``launch`` is ``warm``.
+    :ivar output_bytes: the cap of the session's output file.
+    """
+
+    name: str
+    kind: Kind
+    launcher: str
+    plan: Plan = Plan()
+    title: str = ""
+    command: tuple[str, ...] = ()
+    pool: str = ""
+    group: str | None = None
+    ready: Readiness = Readiness()
+    options: Mapping[str, OptionType] = field(factory=dict)
+    endpoint: str = "port"
+    target: FixedTarget | None = None
+    ports: tuple[int, int] = (11000, 11999)
+    displays: tuple[int, int] = (100, 999)
+    env: Mapping[str, str] = field(factory=dict)
+    pass_env: tuple[str, ...] = ("PATH", "LANG", "LC_ALL", "TZ")
+    directory: str | None = None
+    user: str | None = None
+    user_group: str | None = None
+    rlimits: Rlimits = Factory(Rlimits)
+    warm: int = 0
+    output_bytes: int = 1 << 20
+
+    def range_of(self, kind: LeaseKind) -> tuple[int, int]:
+        """Give the first and the last number that leases of this kind may have."""
+        return self.ports if kind is LeaseKind.PORT else self.displays
+
+    def candidates(self, kind: LeaseKind) -> tuple[Lease, ...]:
+        """Give every lease of this kind that the service may hold, in order of number."""
+        first, last = self.range_of(kind)
+        return tuple(Lease(kind, number) for number in range(first, last + 1))
+
+
+@frozen
+class Pool:
+    """Where slots come from: ``count`` places, numbered from 0."""
+
+    name: str
+    count: int
+
+
+@frozen
+class Catalogue:
+    """All services and pools of one configuration, by name."""
+
+    services: Mapping[str, Service] = field(factory=dict)
+    pools: Mapping[str, Pool] = field(factory=dict)
+
+    def pool_of(self, service: Service) -> Pool:
+        """Give the pool that a service takes its slots from."""
+        return self.pools[service.pool or service.name]

@@ -1,0 +1,204 @@
+"""The ports: what the broker needs done, as contracts. Each has a contract test that all its implementations pass."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+from attrs import define, frozen
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall
+
+from sessiond.core.events import Event
+from sessiond.core.facts import Fact, StoredFact
+from sessiond.core.services import Service
+from sessiond.core.session import Session
+from sessiond.core.values import Endpoint, Lease, StopStep
+
+Tell = Callable[[Event], None]
+"""Takes one event of one session to the broker; never raises, may be called at any time, also during ``launch``."""
+
+
+class Clock(Protocol):
+    """Time as the whole daemon sees it."""
+
+    def now(self) -> float:
+        """Give epoch seconds: wall time at start plus monotonic time since, so it never steps."""
+
+    def call_later(self, delay_s: float, call: Callable[..., object], *args: Any) -> IDelayedCall:
+        """Call back after ``delay_s`` seconds (0 or more)."""
+
+
+class Entropy(Protocol):
+    """Everything that must not be guessed, or must be unique."""
+
+    def token(self) -> str:
+        """Make a secret of 256 bits, safe in URLs."""
+
+    def nonce(self) -> str:
+        """Make a mark of 128 bits for one launch, safe in an environment."""
+
+    def fraction(self) -> float:
+        """Draw from 0.0 up to, but not including, 1.0: jitter, so that those who were refused don't return at once."""
+
+    def suffix(self) -> str:
+        """Make six characters that tell sessions of one service apart; the caller checks for repeats."""
+
+
+class Store(Protocol):
+    """Keeps sessions and their facts, so that a restart forgets nothing.
+
+    ``open`` comes first, ``close`` last. ``save`` may be called again before an earlier one is done; saves take
+    effect in the order of their calls.
+    """
+
+    def open(self) -> Deferred[list[Session]]:
+        """Make or migrate what is kept, and give every session that is in it.
+
+        :raises sessiond.core.errors.StoreError: it can't be opened, or was written by a newer version.
+        """
+
+    def save(self, session: Session, facts: Sequence[Fact]) -> Deferred[list[StoredFact]]:
+        """Keep the session and add the facts in one transaction; fires when both would survive a power cut.
+
+        :returns: the facts with their offsets, in order.
+        :raises sessiond.core.errors.StoreError: nothing of it was kept.
+        """
+
+    def forget(self, session_id: str, facts: Sequence[Fact]) -> Deferred[list[StoredFact]]:
+        """Drop a session (unknown ones too) and add the facts, in one transaction; otherwise like ``save``."""
+
+    def facts(self, after: int, limit: int) -> Deferred[list[StoredFact]]:
+        """Give up to ``limit`` facts whose offset is greater than ``after``, oldest first.
+
+        Only the newest ``keep_facts`` (set when the store is made) are sure to be there.
+        """
+
+    def close(self) -> Deferred[None]:
+        """Finish what was begun, then let go of everything. Calling it twice does no harm."""
+
+
+class Bus(Protocol):
+    """Where facts go out. Facts arrive in order, at least once, and only after they were saved."""
+
+    def subscribe(self, listener: Callable[[StoredFact], None]) -> Callable[[], None]:
+        """Have ``listener`` called with each saved fact; call the result to stop that."""
+
+    def publish(self, facts: Sequence[StoredFact]) -> None:
+        """Tell every listener; one that raises is logged and harms no other."""
+
+
+class Child(Protocol):
+    """A session's program with all of its descendants, from ``launch`` until it has told ``Gone``."""
+
+    @property
+    def endpoint(self) -> Endpoint | None:
+        """Where it listens once it is ready, known from the start; ``None`` where a launch failed.
+
+        Where readiness is the child's own report, no ``Ready`` is told: the broker takes it from here.
+        """
+
+    def halt(self, step: StopStep) -> None:
+        """Take one stop step against the whole tree; harmless when it is gone already.
+
+        ``drain`` does nothing. ``ask`` closes standard input or calls the script's ``stop()``. ``term`` and ``kill``
+        signal every process of the tree; ``kill`` goes on until the tree is empty. ``stuck`` kills once more.
+        """
+
+    def tail(self, lines: int) -> list[str]:
+        """Give the last lines of the program's output, at most ``lines``; undecodable bytes are replaced."""
+
+    def tidy(self) -> None:
+        """Delete what the launch made on disk. Called once, after ``Gone``."""
+
+
+class Launcher(Protocol):
+    """Starts the programs of sessions.
+
+    Every child tells in this order: ``Started`` (or ``Failed``), ``Ready`` at most once, ``Exited`` where a main process
+    was seen to end, and exactly one ``Gone``, always the last. ``Failed`` is followed by ``Gone`` too.
+    """
+
+    adopts: bool
+    """Whether a session that was ready lives on after ``recover``; otherwise the broker ends it."""
+
+    def launch(self, session: Session, service: Service, tell: Tell) -> Child:
+        """Start the program of a session in ``launching`` whose leases are taken. Never raises: failures are told."""
+
+    def recover(self, session: Session, tell: Tell) -> Child:
+        """Find what is left of a launch by an earlier run of the daemon, by the session's nonce and identity.
+
+        Tells ``Exited`` with an unknown exit if the main process is gone, and ``Gone`` once nothing is left. Nothing is
+        signalled before ``halt``; a stranger that has the same pid never is.
+        """
+
+    def close(self) -> Deferred[None]:
+        """Let go of watches and files. Children are not touched."""
+
+
+class LeaseTest(Protocol):
+    """Shows whether a port or display is free right now."""
+
+    def free(self, lease: Lease) -> bool:
+        """Say whether a strict bind (no SO_REUSEADDR, wildcard address) or its like for a display succeeds."""
+
+
+class TunnelClient(Protocol):
+    """The shell around one admitted client, as the broker sees it."""
+
+    def dial(self, endpoint: Endpoint, retry: bool) -> None:
+        """Connect to the endpoint, then tell ``Dialled`` or ``TunnelClosed``; ``retry`` until cut."""
+
+    def cut(self, close_code: int, text: str, flush_s: float) -> None:
+        """Deliver what the endpoint has sent (at most ``flush_s``), close the client with this code, then tell
+        ``TunnelClosed`` once."""
+
+    @property
+    def active_at(self) -> float:
+        """The instant of the last byte from the client (epoch seconds); 0.0 before any."""
+
+
+@define
+class Counters:
+    """What a tunnel has carried so far: cheap to read, never saved. Instants are epoch seconds."""
+
+    up_bytes: int = 0
+    down_bytes: int = 0
+    up_at: float = 0.0
+    down_at: float = 0.0
+
+
+@frozen
+class RelayLimits:
+    """What one tunnel may cost.
+
+    :ivar held_bytes: how much is held for a side that does not read before the other side is paused.
+    :ivar ping_s: how often the client is pinged; ``pong_s`` how long it may take to answer.
+    :ivar stall_s: how long a side may refuse bytes before the tunnel ends.
+    :ivar message_bytes: the largest message taken from a client.
+    """
+
+    held_bytes: int = 256 * 1024
+    message_bytes: int = 16 * 1024 * 1024
+    ping_s: float = 20.0
+    pong_s: float = 20.0
+    stall_s: float = 60.0
+
+
+@frozen
+class Close:
+    """How a side ended or is to be ended: a WebSocket close code and a short text without secrets."""
+
+    code: int
+    text: str = ""
+
+
+class Relayed(Protocol):
+    """Two ends that were joined."""
+
+    counters: Counters
+
+    def cut(self, close: Close, flush_s: float) -> None:
+        """End both sides; the client gets what the endpoint has sent (at most ``flush_s``) and then ``close``."""
+
+
