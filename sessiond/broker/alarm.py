@@ -66,7 +66,7 @@ class Alarm:
         now = self._clock.now()
         gap = now - self._at
         if gap > LATE_S:
-            log.warning("the daemon stood still for {gap:.1f} s; deadlines are moved on", gap=gap)
+            log.warn("the daemon stood still for {gap:.1f} s; deadlines are moved on", gap=gap)
             self._resumed(gap)
         ids = []
         while (session_id := self._agenda.take_due(now)) is not None:

@@ -1,0 +1,312 @@
+"""A daemon to which anything may happen in any order, held against the design's invariants after each step.
+
+What happens is drawn by Hypothesis: requests, clients, children of every kind, a store that is full or slow, time, a
+daemon that stands still, is killed, and starts again.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from twisted.logger import LogLevel, globalLogPublisher
+
+from sessiond.core import events
+from sessiond.core.values import Deadline, End, Liveliness, State
+from tests.broker.world import SERVICES, WARM, FakeClient, World
+from tests.fakes.launchers import (
+    ByHand,
+    DiesAtOnce,
+    FailsToStart,
+    IgnoresKill,
+    IgnoresTerm,
+    NeverReady,
+    PortSquatted,
+    Prompt,
+    Script,
+)
+
+SCRIPTS: tuple[Script, ...] = (
+    Prompt(),
+    Prompt(),
+    Prompt(start_s=0.1, ready_s=3.0, ends_s=1.0),
+    NeverReady(),
+    DiesAtOnce(),
+    IgnoresTerm(),
+    IgnoresKill(),
+    FailsToStart(),
+    PortSquatted(),
+    ByHand(),
+)
+NAMES = [*(service.name for service in SERVICES), WARM.name]
+PICK = st.integers(0, 10_000)
+ROUNDS = settings(
+    max_examples=60,
+    stateful_step_count=80,
+    deadline=None,
+    phases=(Phase.explicit, Phase.reuse, Phase.generate, Phase.target),  # shrinking such a machine takes minutes
+    suppress_health_check=list(HealthCheck),
+)
+
+
+@contextmanager
+def failures_logged() -> Iterator[list[str]]:
+    """Gather what is logged as a defect of ours."""
+    found: list[str] = []
+
+    def observe(event: object) -> None:
+        if isinstance(event, dict) and event.get("log_level") is LogLevel.critical:
+            found.append(str(event.get("log_failure") or event))
+
+    globalLogPublisher.addObserver(observe)
+    try:
+        yield found
+    finally:
+        globalLogPublisher.removeObserver(observe)
+
+
+class Daemon(RuleBasedStateMachine):
+    """Everything that may happen."""
+
+    @initialize()
+    def begin(self) -> None:
+        """Start the first daemon."""
+        self.log = failures_logged()
+        self.defects = self.log.__enter__()
+        self.world = World((*SERVICES, WARM), POOL_SIZES)
+        self.tokens: dict[str, str] = {}
+
+    # -- callers -----------------------------------------------------------------------------------------------------
+
+    @rule(name=st.sampled_from(NAMES), wait_s=st.sampled_from([None, 5.0, 55.0]), patient=st.booleans(),
+          key=st.sampled_from([None, None, "k"]), script=st.sampled_from(SCRIPTS))  # fmt: skip
+    def reserve(self, name: str, wait_s: float | None, patient: bool, key: str | None, script: Script) -> None:
+        """Ask for a session whose program behaves somehow."""
+        self.world.launcher.script = script
+        self.world.reserve(name, wait_s=wait_s, patient=patient, key=key, owner="ada")
+        self.note_answers()
+
+    @rule(pick=PICK)
+    def hang_up(self, pick: int) -> None:
+        """Have a waiting caller leave."""
+        waiting = [w for w in self.world.wanted if w.reservation and w.reservation.caller and not w.verdict]
+        if waiting:
+            chosen = waiting[pick % len(waiting)]
+            chosen.left = True
+            if chosen.reservation is not None and chosen.reservation.caller is not None:
+                self.world.broker.leave(chosen.reservation.session.id, chosen.reservation.caller)
+
+    @rule(pick=PICK, event=st.sampled_from(["release", "extend", "done", "ping", "ready", "disconnect"]))
+    def order(self, pick: int, event: str) -> None:
+        """Have somebody who may say something about a session."""
+        sessions = self.world.broker.sessions()
+        if not sessions:
+            return
+        session_id = sessions[pick % len(sessions)].id
+        broker = self.world.broker
+        if event in ("ping", "ready", "disconnect"):
+            broker.report(session_id, Liveliness(event)).addErrback(lambda failure: None)
+            return
+        happens: dict[str, events.Event] = {
+            "release": events.Release(),
+            "extend": events.Extend(Deadline.CONNECT, self.world.now + 90.0),
+            "done": events.ClientDone(),
+        }
+        broker.dispatch(session_id, happens[event]).addErrback(lambda failure: None)
+
+    # -- clients -----------------------------------------------------------------------------------------------------
+
+    @rule(pick=PICK)
+    def connect(self, pick: int) -> None:
+        """Have a browser come to some session."""
+        sessions = self.world.broker.sessions()
+        if sessions:
+            self.world.connect(sessions[pick % len(sessions)].id)
+
+    @rule(pick=PICK, what=st.sampled_from(["connected", "client", "endpoint", "ours"]))
+    def tunnel(self, pick: int, what: str) -> None:
+        """Have something happen to a tunnel."""
+        open_ = [c for c in self.world.clients if c.admission and not c.told]
+        if not open_:
+            return
+        client = open_[pick % len(open_)]
+        if what == "connected":
+            client.connected()
+            client.active_at = self.world.now
+        else:
+            client.close(End(what))
+
+    # -- children ----------------------------------------------------------------------------------------------------
+
+    @rule(pick=PICK, what=st.sampled_from(["start", "become_ready", "exit", "crash", "vanish"]))
+    def child(self, pick: int, what: str) -> None:
+        """Have a child do something by itself."""
+        children = [child for child in self.world.launcher.children.values() if not child.gone]
+        if not children:
+            return
+        child = children[pick % len(children)]
+        if what == "crash":
+            child.exit(None, 11)
+        else:
+            getattr(child, what)()
+
+    @rule(port=st.integers(11000, 11003))
+    def squat(self, port: int) -> None:
+        """Have a stranger take or leave a port."""
+        self.world.leases.squatted ^= {port}
+
+    # -- the machine -------------------------------------------------------------------------------------------------
+
+    @rule(seconds=st.sampled_from([0.0, 0.1, 1.0, 4.0, 16.0, 61.0, 301.0, 4000.0]))
+    def pass_time(self, seconds: float) -> None:
+        """Let time pass."""
+        self.world.advance(seconds)
+
+    @rule(seconds=st.sampled_from([6.0, 100.0, 10_000.0]))
+    def stand_still(self, seconds: float) -> None:
+        """Stop the daemon for a while, without its noticing."""
+        self.world.clock.advance(seconds)
+
+    @rule()
+    def disk(self) -> None:
+        """Fill the disk, or make room."""
+        self.world.store.broken = not self.world.store.broken
+
+    @rule()
+    def slow_disk(self) -> None:
+        """Have the disk take its time, or not any more."""
+        self.world.store.slow = not self.world.store.slow
+        self.world.store.flush()
+
+    @precondition(lambda self: self.world.store.slow)
+    @rule()
+    def flush(self) -> None:
+        """Have a slow disk come to its end."""
+        self.world.store.flush()
+
+    @rule()
+    def kill_and_restart(self) -> None:
+        """Kill the daemon wherever it is, and start another."""
+        self.note_answers()
+        self.world.kill()
+        self.world.store.slow = self.world.store.broken = False
+        self.world.start()
+
+    # -- what must hold ----------------------------------------------------------------------------------------------
+
+    def note_answers(self) -> None:
+        """Keep the tokens that were told; what was told must be in the store (6)."""
+        for wanted in self.world.wanted:
+            if wanted.reservation is not None and wanted.reservation.token not in self.tokens:
+                assert wanted.reservation.session.id in self.world.store.kept, "told before it was saved"
+                self.tokens[wanted.reservation.token] = wanted.reservation.session.id
+
+    @invariant()
+    def slots_are_held_once(self) -> None:
+        """Every session that is neither queued nor ended holds exactly one slot, and no slot is held twice (1)."""
+        held = Counter((s.pool, s.slot) for s in self.world.broker._table if s.state.holds_slot)
+        assert all(count == 1 for count in held.values()), held
+        assert all(slot is not None and 0 <= slot < POOL_SIZES[pool] for pool, slot in held)
+
+    @invariant()
+    def counts_are_derived(self) -> None:
+        """Every count equals a recount of the table (7)."""
+        table = list(self.world.broker._table)
+        for service in self.world.catalogue.services.values():
+            count, used, queued = self.world.broker.usage(service)
+            assert used == sum(s.pool == service.pool and s.state.holds_slot for s in table)
+            assert queued == sum(s.pool == service.pool and s.state is State.QUEUED for s in table)
+            assert used <= count
+
+    @invariant()
+    def everybody_has_a_deadline(self) -> None:
+        """Nothing can wait for ever (2)."""
+        assert all(session.deadlines for session in self.world.broker._table)
+
+    @invariant()
+    def no_program_outlives_its_session(self) -> None:
+        """What is alive belongs to a session that holds a slot (3)."""
+        for session_id in self.world.launcher.alive:
+            session = self.world.broker._table.get(session_id)
+            assert session is not None, f"{session_id} is alive and forgotten"
+            assert session.state.holds_slot, f"{session_id} is alive and {session.state}"
+
+    @invariant()
+    def leases_are_held_once(self) -> None:
+        """No port is leased to two sessions (4)."""
+        leases = [lease for session in self.world.broker._table for lease in session.leases]
+        assert len(leases) == len(set(leases))
+        assert {lease: s.id for s in self.world.broker._table for lease in s.leases} == self.world.broker._table.leased()
+        self.world.leases.owners = {s.id: s.leases for s in self.world.broker._table}
+
+    @invariant()
+    def ended_sessions_open_nothing(self) -> None:
+        """A token opens its own session or nothing, and an ended one's clients are cut (5)."""
+        for session in self.world.broker._table:
+            assert not (session.state is State.ENDED and (session.token_digest or session.tunnels))
+        for client in self.world.clients:
+            session_ = self.world.broker._journal.saved.get(client.session_id)
+            if client.admission and not client.told and (session_ is None or session_.state is State.ENDED):
+                raise AssertionError(f"{client} is still open")
+
+    @invariant()
+    def what_is_told_is_kept(self) -> None:
+        """Sessions and facts that others see are in the store (6)."""
+        assert dict(self.world.broker._journal.saved) == self.world.store.kept
+        assert self.world.bus.facts == self.world.store.history
+        versions: dict[str, int] = {}
+        for stored in self.world.bus.facts:
+            assert stored.fact.version >= versions.get(stored.fact.session_id, 0), "facts out of order"
+            versions[stored.fact.session_id] = stored.fact.version
+
+    @invariant()
+    def nothing_failed_inside(self) -> None:
+        """No defect of ours was logged (8)."""
+        assert self.defects == []
+
+    def teardown(self) -> None:
+        """In the end everything is taken back: with a sound disk and mortal children, all is forgotten in time."""
+        if not hasattr(self, "world"):
+            return
+        try:
+            self.world.store.slow = self.world.store.broken = False
+            self.world.store.flush()
+            self.world.leases.squatted.clear()
+            self.world.broker.accepting = False
+            for _ in range(40):
+                for child in list(self.world.launcher.children.values()):
+                    if child.steps and not child.gone:
+                        child.vanish()
+                self.world.advance(4000.0)
+            assert [s for s in self.world.broker._table] == []
+            assert self.world.store.kept == {}
+            assert self.world.launcher.alive == []
+            assert self.world.clock.getDelayedCalls() == []
+            assert self.world.broker._children == {}
+            assert self.world.broker._clients == {}
+            assert all(w.verdict or w.left or w.reservation.answer is None for w in self.world.wanted if w.reservation)
+            assert self.defects == []
+        finally:
+            self.log.__exit__(None, None, None)
+
+
+POOL_SIZES = {"plain": 2, "leased": 3, "lazy": 1, "shared": 2, "vital": 2, "warm": 2}
+
+TestDaemon = pytest.mark.filterwarnings("ignore")(Daemon.TestCase)
+TestDaemon.settings = ROUNDS
+
+
+def test_a_fake_client_tells_its_end_once() -> None:
+    """The model's own client keeps the contract that the invariants rely on."""
+    world = World()
+    session = world.ready("plain")
+    client = world.tunnel(session.id)
+    client.close(End.CLIENT)
+    client.close(End.CLIENT)
+    assert isinstance(client, FakeClient)
+    assert world.facts_of(session.id).count("tunnel.closed") == 1
