@@ -1,0 +1,1 @@
+"""The demo's programs: what a new user, a test or a line of the README opens through ``sessiond``."""
