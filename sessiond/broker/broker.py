@@ -11,7 +11,9 @@ from functools import partial
 
 from attrs import evolve
 from twisted.internet.defer import Deferred, DeferredList, fail, succeed
+from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from sessiond.broker.alarm import Alarm
 from sessiond.broker.journal import Journal
@@ -34,6 +36,9 @@ from sessiond.ports import Bus, Child, Clock, Entropy, Launcher, LeaseTest, Stor
 
 TAIL_LINES = 20
 """How many of the last lines of a program's output are kept with its session."""
+
+WARM_RETRY_S = 5.0
+"""How long after a failed save warm sessions are made again."""
 
 log = Logger()
 
@@ -59,7 +64,7 @@ class Broker:
         self.accepting = False
         self._store, self._launchers, self._entropy = store, launchers, entropy
         self._table = SessionTable()
-        self._journal = Journal(store, bus, clock, self._perform, self._undo)
+        self._journal = Journal(store, bus, clock, self._table.settle, self._perform, self._never_was)
         self._alarm = Alarm(clock, self._fall_due, self._resume)
         self._leasing = Leasing(self._table, leases, clock, self._lease_freed)
         self._children: dict[str, Child] = {}
@@ -67,6 +72,7 @@ class Broker:
         self._answers: dict[int, Deferred[Verdict]] = {}
         self._heard: dict[str, float] = {}
         self._number = 0
+        self._warming: IDelayedCall | None = None
 
     # -- what others may know ----------------------------------------------------------------------------------------
 
@@ -151,6 +157,7 @@ class Broker:
         token, (caller, answer) = self._entropy.token(), self._new_caller(request)
         done = self._happen(session.id, events.Claim(request.owner, digest(token), request.key))
         if caller is not None:
+            done.addErrback(_logged)
             done = self._happen(session.id, events.CallerWaits(caller))
         self._warm_up()
         await done
@@ -251,7 +258,8 @@ class Broker:
         except Refused:
             del self._clients[number]
             raise
-        if session is None:
+        if session is None or number not in self._clients:
+            # It was cut while this was being saved.
             raise Refused(Code.NOT_ACCEPTING)
         return Admission(session, number, partial(self._hear_tunnel, session_id, number))
 
@@ -299,6 +307,7 @@ class Broker:
             for session in self._table:
                 self._note(session.id, events.Shutdown(kill))
             await self._settled(grace_s * share)
+        self._warm_up()
         self._alarm.stop()
         self._leasing.stop()
         self._journal.stop()
@@ -333,14 +342,25 @@ class Broker:
     def _enter(self, session_id: str, outcome: Outcome) -> Deferred[Session | None]:
         """Take an outcome into the table at once, and into the store next."""
         if outcome.session is None:
-            self._undo(session_id)
+            self._forget(session_id)
         else:
             self._table.put(outcome.session)
             self._alarm.note(outcome.session)
         return self._journal.record(session_id, outcome)
 
-    def _undo(self, session_id: str) -> None:
-        """Forget a session, or one that never was."""
+    def _never_was(self, session_id: str) -> None:
+        """Undo a session that could not be saved even once."""
+        session = self._table.get(session_id)
+        self._forget(session_id)
+        self._table.settle(session_id, None)
+        if session is not None:
+            self._grant(session.pool)
+        # Not at once: a store that fails this one would fail its successor too, and so on without end.
+        if self.accepting and self._warming is None:
+            self._warming = self.clock.call_later(WARM_RETRY_S, self._warm_up)
+
+    def _forget(self, session_id: str) -> None:
+        """Let go of all that is kept of a session beside the store."""
         session = self._table.get(session_id)
         self._table.drop(session_id)
         self._alarm.drop(session_id)
@@ -357,7 +377,7 @@ class Broker:
         except (Refused, NoTransition) as error:
             log.error("{session_id}: no place for {event}: {error}", session_id=session_id, event=event, error=error)
         else:
-            done.addErrback(lambda failure: None)  # the journal has logged it
+            done.addErrback(_logged)
 
     def _perform(self, session_id: str, effect: Effect) -> None:
         """Perform one effect; the failure of a port harms neither the daemon nor the effects that follow."""
@@ -461,13 +481,19 @@ class Broker:
 
     def _offer(self, pool_name: str) -> None:
         """Give free slots to those who wait for them, then to warm sessions that are missing."""
+        self._grant(pool_name)
+        self._warm_up()
+
+    def _grant(self, pool_name: str) -> None:
         pool = self.catalogue.pools.get(pool_name)
         while pool is not None and (upcoming := self._table.next_in_line(pool)) is not None:
             session, slot = upcoming
             self._note(session.id, events.Granted(slot))
-        self._warm_up()
 
     def _warm_up(self) -> None:
+        if self._warming is not None and self._warming.active():
+            self._warming.cancel()
+        self._warming = None
         for service in self.catalogue.services.values() if self.accepting else ():
             for _ in range(self._table.missing_warm(service)):
                 slot = self._table.free_slot(self.catalogue.pool_of(service))
@@ -475,7 +501,7 @@ class Broker:
                     break
                 blank = evolve(self._blank(service, "", check_options(service.options, {})), claimed=False)
                 outcome = create(blank, events.Reserve(slot), self.clock.now())
-                self._enter(blank.id, outcome).addErrback(lambda failure: None)  # the journal has logged it
+                self._enter(blank.id, outcome).addErrback(_logged)
 
     def _lease_freed(self, session_id: str, leases: tuple[Lease, ...]) -> None:
         self._note(session_id, events.PortsFree(leases))
@@ -504,3 +530,7 @@ class Broker:
             return self._heard.get(session.id)
         clients = (self._clients.get(tunnel.number) for tunnel in session.tunnels)
         return max((client.active_at for client in clients if client is not None), default=None)
+
+
+def _logged(failure: Failure) -> None:
+    """Pass over a failed save that nobody waits for: the journal has logged it."""

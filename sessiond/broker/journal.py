@@ -52,6 +52,7 @@ class _Entries:
 class Journal:
     """The way from a decided step to its effects.
 
+    :param kept: takes a session's id and what the store now has of it, before anything else is done.
     :param perform: takes a session's id and one effect that may now be performed; it does not raise.
     :param undo: takes the id of a session whose very first save failed: it never was.
     :ivar saved: every session as the store has it; this is what may be told.
@@ -62,11 +63,12 @@ class Journal:
         store: Store,
         bus: Bus,
         clock: Clock,
+        kept: Callable[[str, Session | None], None],
         perform: Callable[[str, Effect], None],
         undo: Callable[[str], None],
     ) -> None:
         self._store, self._bus, self._clock = store, bus, clock
-        self._perform, self._undo = perform, undo
+        self._tell_kept, self._perform, self._undo = kept, perform, undo
         self._open: dict[str, _Entries] = {}
         self._idle: list[Callable[[], None]] = []
         self.saved: dict[str, Session] = {}
@@ -112,10 +114,10 @@ class Journal:
 
     def _save(self, session_id: str, entries: _Entries) -> None:
         batch = entries.take()
+        entries.saving = True
         if not batch.facts and batch.last is not None and batch.last == self.saved.get(session_id):
             self._kept([], session_id, entries, batch)
             return
-        entries.saving = True
         if batch.last is None:
             done = self._store.forget(session_id, batch.facts)
         else:
@@ -133,6 +135,7 @@ class Journal:
             self.saved.pop(session_id, None)
         else:
             self.saved[session_id] = batch.last
+        self._tell_kept(session_id, batch.last)
         for fact in batch.facts:
             log.info("{session} {fact} {data}", session=fact.session_id, fact=fact.type.value, data=dict(fact.data))
         self._bus.publish(stored)
@@ -162,8 +165,8 @@ class Journal:
             for waiter in entries.waiters:
                 waiter.errback(Refused(Code.STORE_UNAVAILABLE, retry_after_s=5.0))
             return
-        self._take_away(session_id, entries)
         entries.retry = self._clock.call_later(RETRY_S, self._retry, session_id, entries)
+        self._take_away(session_id, entries)
 
     def _retry(self, session_id: str, entries: _Entries) -> None:
         entries.retry = None

@@ -7,7 +7,8 @@ counted beside it (a property test compares them with a recount after each step)
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
+from typing import TypeVar
 
 from sessiond.core.services import Pool, Scalar, Service
 from sessiond.core.session import Session
@@ -36,6 +37,8 @@ class SessionTable:
         self._queues: defaultdict[str, dict[str, None]] = defaultdict(dict)
         self._freed: dict[Lease, int] = {}
         self._frees = 0
+        self._unsettled_slots: dict[tuple[str, int], str] = {}
+        self._unsettled_leases: dict[Lease, str] = {}
         self._failures: dict[str, tuple[int, float]] = {}
 
     def __iter__(self) -> Iterator[Session]:
@@ -61,6 +64,17 @@ class SessionTable:
         self._index(self._sessions.get(session.id), session)
         self._sessions[session.id] = session
 
+    def settle(self, session_id: str, saved: Session | None) -> None:
+        """Let go of what a session gave back, now that the store knows it too.
+
+        Until then neither its slot nor its leases go to anybody else: a crash in between would find both with two.
+
+        :param saved: the session as the store has it; ``None`` once it is forgotten, or never was.
+        """
+        if saved is None or not saved.state.holds_slot:
+            _drop_values(self._unsettled_slots, session_id, ())
+        _drop_values(self._unsettled_leases, session_id, () if saved is None else saved.leases)
+
     def drop(self, session_id: str) -> None:
         """Forget a session."""
         self._index(self._sessions.pop(session_id, None), None)
@@ -79,10 +93,9 @@ class SessionTable:
 
     def free_slot(self, pool: Pool) -> int | None:
         """Give the lowest free slot of a pool; ``None`` where all are held."""
-        held = self._slots[pool.name]
-        if len(held) >= pool.count and all(number in held for number in range(pool.count)):
-            return None
-        return next((number for number in range(pool.count) if number not in held), None)
+        held, unsettled = self._slots[pool.name], self._unsettled_slots
+        numbers = (n for n in range(pool.count) if n not in held and (pool.name, n) not in unsettled)
+        return next(numbers, None)
 
     def next_in_line(self, pool: Pool) -> tuple[Session, int] | None:
         """Give the queued session that comes next and the slot it gets; ``None`` without one of both."""
@@ -95,7 +108,8 @@ class SessionTable:
 
         Source: what a port's last holder left behind (TIME_WAIT, late clients) fades with time.
         """
-        free = [lease for lease in service.candidates(kind) if lease not in self._leases]
+        taken = self._leases.keys() | self._unsettled_leases.keys()
+        free = [lease for lease in service.candidates(kind) if lease not in taken]
         return sorted(free, key=lambda lease: (self._freed.get(lease, 0), lease.number))
 
     def missing_warm(self, service: Service) -> int:
@@ -150,6 +164,8 @@ class SessionTable:
     def _index_place(self, old: Session | None, new: Session | None) -> None:
         if old is not None and old.state.holds_slot and old.slot is not None:
             self._slots[old.pool].pop(old.slot, None)
+            if new is None or not new.state.holds_slot:
+                self._unsettled_slots[old.pool, old.slot] = old.id
         if old is not None and old.state is State.QUEUED and (new is None or new.state is not State.QUEUED):
             self._queues[old.pool].pop(old.id, None)
         if new is not None and new.state.holds_slot and new.slot is not None:
@@ -161,8 +177,16 @@ class SessionTable:
         before = set(old.leases if old is not None else ())
         after = set(new.leases if new is not None else ())
         for lease in before - after:
-            self._leases.pop(lease, None)
+            self._unsettled_leases[lease] = self._leases.pop(lease)
             self._frees += 1
             self._freed[lease] = self._frees
         for lease in after:
             self._leases[lease] = new.id if new is not None else ""
+
+
+Key = TypeVar("Key")
+
+
+def _drop_values(owners: dict[Key, str], session_id: str, kept: Container[object]) -> None:
+    for key in [key for key, owner in owners.items() if owner == session_id and key not in kept]:
+        del owners[key]

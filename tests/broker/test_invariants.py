@@ -79,7 +79,6 @@ class Daemon(RuleBasedStateMachine):
         self.log = failures_logged()
         self.defects = self.log.__enter__()
         self.world = World((*SERVICES, WARM), POOL_SIZES)
-        self.tokens: dict[str, str] = {}
 
     # -- callers -----------------------------------------------------------------------------------------------------
 
@@ -89,7 +88,6 @@ class Daemon(RuleBasedStateMachine):
         """Ask for a session whose program behaves somehow."""
         self.world.launcher.script = script
         self.world.reserve(name, wait_s=wait_s, patient=patient, key=key, owner="ada")
-        self.note_answers()
 
     @rule(pick=PICK)
     def hang_up(self, pick: int) -> None:
@@ -192,19 +190,16 @@ class Daemon(RuleBasedStateMachine):
     @rule()
     def kill_and_restart(self) -> None:
         """Kill the daemon wherever it is, and start another."""
-        self.note_answers()
         self.world.kill()
         self.world.store.slow = self.world.store.broken = False
         self.world.start()
 
     # -- what must hold ----------------------------------------------------------------------------------------------
 
-    def note_answers(self) -> None:
-        """Keep the tokens that were told; what was told must be in the store (6)."""
-        for wanted in self.world.wanted:
-            if wanted.reservation is not None and wanted.reservation.token not in self.tokens:
-                assert wanted.reservation.session.id in self.world.store.kept, "told before it was saved"
-                self.tokens[wanted.reservation.token] = wanted.reservation.session.id
+    @invariant()
+    def answers_are_kept(self) -> None:
+        """A caller hears of its session only once the store has it (6)."""
+        assert all(wanted.kept for wanted in self.world.wanted if wanted.reservation is not None)
 
     @invariant()
     def slots_are_held_once(self) -> None:

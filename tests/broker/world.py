@@ -150,6 +150,7 @@ class Wanted:
     refused: Refused | None = None
     verdict: Verdict | None = None
     left: bool = False
+    kept: bool = False
 
 
 class World:
@@ -212,6 +213,7 @@ class World:
 
         def got(reservation: Reservation) -> None:
             wanted.reservation = reservation
+            wanted.kept = reservation.session.id in self.store.kept
             if reservation.answer is not None:
                 reservation.answer.addCallback(lambda verdict: setattr(wanted, "verdict", verdict))
 
