@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import cast
 
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
-from twisted.logger import LogLevel, globalLogPublisher
+from twisted.logger import ILogObserver, LogEvent, LogLevel, globalLogPublisher
 
 from sessiond.core import events
 from sessiond.core.values import Deadline, End, Liveliness, State
@@ -59,15 +60,16 @@ def failures_logged() -> Iterator[list[str]]:
     """Gather what is logged as a defect of ours."""
     found: list[str] = []
 
-    def observe(event: object) -> None:
-        if isinstance(event, dict) and event.get("log_level") is LogLevel.critical:
+    def observe(event: LogEvent) -> None:
+        if event.get("log_level") is LogLevel.critical:
             found.append(str(event.get("log_failure") or event))
 
-    globalLogPublisher.addObserver(observe)
+    observer = cast("ILogObserver", observe)
+    globalLogPublisher.addObserver(observer)
     try:
         yield found
     finally:
-        globalLogPublisher.removeObserver(observe)
+        globalLogPublisher.removeObserver(observer)
 
 
 class Daemon(RuleBasedStateMachine):
@@ -236,7 +238,8 @@ class Daemon(RuleBasedStateMachine):
         """No port is leased to two sessions (4)."""
         leases = [lease for session in self.world.broker._table for lease in session.leases]
         assert len(leases) == len(set(leases))
-        assert {lease: s.id for s in self.world.broker._table for lease in s.leases} == self.world.broker._table.leased()
+        owners = {lease: session.id for session in self.world.broker._table for lease in session.leases}
+        assert owners == self.world.broker._table.leased()
         self.world.leases.owners = {s.id: s.leases for s in self.world.broker._table}
 
     @invariant()
@@ -278,7 +281,7 @@ class Daemon(RuleBasedStateMachine):
                     if child.steps and not child.gone:
                         child.vanish()
                 self.world.advance(4000.0)
-            assert [s for s in self.world.broker._table] == []
+            assert len(self.world.broker._table) == 0
             assert self.world.store.kept == {}
             assert self.world.launcher.alive == []
             assert self.world.clock.getDelayedCalls() == []
