@@ -10,12 +10,14 @@ from collections.abc import Mapping
 from functools import partial
 
 from attrs import evolve
-from twisted.internet.defer import Deferred, DeferredList, fail, succeed
+from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from sessiond.broker.alarm import Alarm
+from sessiond.broker.children import Children
+from sessiond.broker.clients import Clients
 from sessiond.broker.journal import Journal
 from sessiond.broker.leasing import Leasing
 from sessiond.broker.requests import Admission, Request, Reservation
@@ -24,7 +26,7 @@ from sessiond.core import events
 from sessiond.core.capacity import SessionTable, suspended_until
 from sessiond.core.deadlines import next_deadline
 from sessiond.core.effects import Effect, Verdict
-from sessiond.core.errors import CLOSE_CODES, SHAPES, Code, NoTransition, Refused
+from sessiond.core.errors import Code, NoTransition, Refused
 from sessiond.core.events import Event
 from sessiond.core.machine import Outcome, create, step
 from sessiond.core.options import check_options
@@ -32,10 +34,7 @@ from sessiond.core.services import Catalogue, Scalar, Service
 from sessiond.core.session import Caller, Session
 from sessiond.core.values import Deadline, Exit, Lease, LeaseKind, Liveliness, Reason, State
 from sessiond.entropy import digest
-from sessiond.ports import Bus, Child, Clock, Entropy, Launcher, LeaseTest, Store, Tell, TunnelClient
-
-TAIL_LINES = 20
-"""How many of the last lines of a program's output are kept with its session."""
+from sessiond.ports import Bus, Clock, Entropy, Launcher, LeaseTest, Store, TunnelClient
 
 WARM_RETRY_S = 5.0
 """How long after a failed save warm sessions are made again."""
@@ -62,13 +61,13 @@ class Broker:
     ) -> None:
         self.catalogue, self.clock = catalogue, clock
         self.accepting = False
-        self._store, self._launchers, self._entropy = store, launchers, entropy
+        self._store, self._entropy = store, entropy
         self._table = SessionTable()
         self._journal = Journal(store, bus, clock, self._table.settle, self._perform, self._never_was)
         self._alarm = Alarm(clock, self._fall_due, self._resume)
         self._leasing = Leasing(self._table, leases, clock, self._lease_freed)
-        self._children: dict[str, Child] = {}
-        self._clients: dict[int, TunnelClient] = {}
+        self._children = Children(catalogue, launchers, self._note)
+        self._clients = Clients()
         self._answers: dict[int, Deferred[Verdict]] = {}
         self._heard: dict[str, float] = {}
         self._number = 0
@@ -125,8 +124,8 @@ class Broker:
 
         :raises Refused: ``unknown-session``.
         """
-        session, child = self.session(session_id), self._children.get(session_id)
-        return list(session.tail[-lines:]) if child is None else child.tail(lines)
+        session, tail = self.session(session_id), self._children.tail(session_id, lines)
+        return list(session.tail[-lines:]) if tail is None else tail
 
     @property
     def unsaved(self) -> int:
@@ -239,12 +238,12 @@ class Broker:
 
         :raises Refused: (in the Deferred) unknown session, or not in a state to report in.
         """
-        session, child = self._table.get(session_id), self._children.get(session_id)
+        session = self._table.get(session_id)
         live = session is not None and session.state in (State.READY, State.CONNECTED)
         if session is not None and live and not session.suspect and what is Liveliness.PING:
             self._heard[session_id] = self.clock.now()
             return succeed(session)
-        return self.dispatch(session_id, events.Report(what, None if child is None else child.endpoint))
+        return self.dispatch(session_id, events.Report(what, self._children.endpoint(session_id)))
 
     async def admit(self, session_id: str, client: TunnelClient) -> Admission:
         """Let a client in, before anything is dialled for it.
@@ -252,11 +251,11 @@ class Broker:
         :raises Refused: the session takes no client now.
         """
         number = self._next_number()
-        self._clients[number] = client
+        self._clients.add(number, client)
         try:
             session = await self.dispatch(session_id, events.TunnelOpened(number))
         except Refused:
-            del self._clients[number]
+            self._clients.drop(number)
             raise
         if session is None or number not in self._clients:
             # It was cut while this was being saved.
@@ -267,7 +266,7 @@ class Broker:
         self._note(session_id, event)
         session = self._table.get(session_id)
         if session is None or session.tunnel(number) is None:
-            self._clients.pop(number, None)
+            self._clients.drop(number)
 
     # -- the life of the daemon --------------------------------------------------------------------------------------
 
@@ -284,21 +283,14 @@ class Broker:
             self._offer(name)
 
     def _recover(self, session: Session) -> None:
-        launcher = self._launcher_of(session)
         ran = session.state.holds_slot and session.state is not State.RESERVED
-        if ran and launcher is not None:
-            self._children[session.id] = launcher.recover(session, self._ear(session.id))
+        adopted = ran and self._children.recover(session)
         self._note(session.id, events.Restarted())
         now = self._table.get(session.id)
         if now is None or now.state not in (State.LAUNCHING, State.READY):
             return
-        if launcher is None or not launcher.adopts or now.state is State.LAUNCHING:
+        if not adopted or now.state is State.LAUNCHING:
             self._note(session.id, events.Exited(Exit()))
-
-    def _launcher_of(self, session: Session) -> Launcher | None:
-        service = self.catalogue.services.get(session.service)
-        # The service may have left the configuration; what it started was a process most likely.
-        return self._launchers.get("process" if service is None else service.launcher)
 
     async def close(self, grace_s: float = 10.0) -> None:
         """End every session within ``grace_s`` seconds, then close the store; the next start sees to what is stuck."""
@@ -311,7 +303,7 @@ class Broker:
         self._alarm.stop()
         self._leasing.stop()
         self._journal.stop()
-        await DeferredList([launcher.close() for launcher in self._launchers.values()])
+        await self._children.close()
         await self._store.close()
 
     async def _settled(self, limit_s: float) -> None:
@@ -391,13 +383,17 @@ class Broker:
             case wants.TakeLeases():
                 self._take_leases(session_id, effect.kinds)
             case wants.Launch():
-                self._launch(session_id)
+                session = self._table.get(session_id)
+                if session is not None and session.state is State.LAUNCHING:
+                    self._children.launch(session)
             case wants.Halt():
-                self._halt(session_id, effect)
+                self._children.halt(session_id, effect.step)
             case wants.Dial():
-                self._dial(session_id, effect)
+                session = self._table.get(session_id)
+                if session is not None and session.endpoint is not None:
+                    self._clients.dial(effect.number, session.endpoint, retry=effect.retry)
             case wants.Cut():
-                self._cut(effect)
+                self._clients.cut(effect)
             case wants.Answer():
                 answer = self._answers.pop(effect.number, None)
                 if answer is not None:
@@ -409,9 +405,7 @@ class Broker:
             case wants.FreeLeases():
                 self._leasing.quarantine(session_id)
             case wants.Tidy():
-                child = self._children.pop(session_id, None)
-                if child is not None:
-                    child.tidy()
+                self._children.tidy(session_id)
 
     def _take_leases(self, session_id: str, kinds: tuple[LeaseKind, ...]) -> None:
         session = self._table.get(session_id)
@@ -423,61 +417,6 @@ class Broker:
             self._note(session_id, events.Failed(f"no free {found.value}", Reason.NO_PORT))
         else:
             self._note(session_id, events.Leased(found))
-
-    def _launch(self, session_id: str) -> None:
-        session = self._table.get(session_id)
-        if session is None or session.state is not State.LAUNCHING:
-            return
-        service, launcher = self.catalogue.services.get(session.service), self._launcher_of(session)
-        if service is None or launcher is None:
-            self._note(session_id, events.Failed("the service is no longer offered"))
-            return
-        # A launcher may tell before it has returned, but nothing may be halted before the child is known here.
-        told: list[Event] | None = []
-        hear = self._ear(session_id)
-
-        def tell(event: Event) -> None:
-            if told is None:
-                hear(event)
-            else:
-                told.append(event)
-
-        self._children[session_id] = launcher.launch(session, service, tell)
-        early, told = told, None
-        for event in early or ():
-            hear(event)
-
-    def _ear(self, session_id: str) -> Tell:
-        def hear(event: Event) -> None:
-            child = self._children.get(session_id)
-            if isinstance(event, events.Exited | events.Gone) and child is not None and not event.tail:
-                event = evolve(event, tail=tuple(child.tail(TAIL_LINES)))
-            self._note(session_id, event)
-
-        return hear
-
-    def _halt(self, session_id: str, effect: wants.Halt) -> None:
-        child = self._children.get(session_id)
-        if child is None:
-            self._note(session_id, events.Gone())
-        else:
-            child.halt(effect.step)
-
-    def _dial(self, session_id: str, effect: wants.Dial) -> None:
-        session, client = self._table.get(session_id), self._clients.get(effect.number)
-        if session is not None and session.endpoint is not None and client is not None:
-            client.dial(session.endpoint, effect.retry)
-
-    def _cut(self, effect: wants.Cut) -> None:
-        client = self._clients.pop(effect.number, None)
-        if client is None:
-            return
-        if effect.why is None:
-            client.cut(1000, "closed by the application", effect.flush_s)
-        elif isinstance(effect.why, Reason):
-            client.cut(CLOSE_CODES[effect.why], effect.why.value, effect.flush_s)
-        else:
-            client.cut(SHAPES[effect.why].close, effect.why.value, effect.flush_s)
 
     def _offer(self, pool_name: str) -> None:
         """Give free slots to those who wait for them, then to warm sessions that are missing."""
@@ -528,8 +467,7 @@ class Broker:
         """Give the last sign of life that only memory knows of."""
         if deadline is Deadline.LIVELINESS:
             return self._heard.get(session.id)
-        clients = (self._clients.get(tunnel.number) for tunnel in session.tunnels)
-        return max((client.active_at for client in clients if client is not None), default=None)
+        return self._clients.active_at(session)
 
 
 def _logged(failure: Failure) -> None:

@@ -285,8 +285,8 @@ class Daemon(RuleBasedStateMachine):
             assert self.world.store.kept == {}
             assert self.world.launcher.alive == []
             assert self.world.clock.getDelayedCalls() == []
-            assert self.world.broker._children == {}
-            assert self.world.broker._clients == {}
+            assert len(self.world.broker._children) == 0
+            assert len(self.world.broker._clients) == 0
             assert all(w.verdict or w.left or w.reservation.answer is None for w in self.world.wanted if w.reservation)
             assert self.defects == []
         finally:
