@@ -1,0 +1,52 @@
+# One verb per task. Everything is installed below .venv and clients/*/node_modules; nothing else is touched, except
+# that `make test` installs system packages where it is root on Debian.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# What was installed is marked by a file whose name holds a digest of what asked for it: a change there, not a newer
+# date, installs again.
+WANTED := $(shell cat setup.cfg pyproject.toml | sha256sum | cut -c1-16)
+MARKS := $(VENV)/installed
+NOVNC := clients/novnc
+NOVNC_MARK := $(NOVNC)/node_modules/installed-$(shell cat $(NOVNC)/package-lock.json | sha256sum | cut -c1-16)
+
+.PHONY: demo test lint types docs clean
+.DELETE_ON_ERROR:
+
+# The daemon itself prints the one URL to open.
+demo: $(MARKS)/base-$(WANTED) $(NOVNC_MARK)
+	@exec $(BIN)/twistd -n --pidfile= sessiond --config etc/demo.toml
+
+# pytest comes last: its summary is the last thing printed.
+test: $(MARKS)/tests-$(WANTED) $(NOVNC_MARK)
+	@$(PYTHON) -m tests.components
+	@$(BIN)/pytest $(PYTEST)
+
+lint: $(MARKS)/lint-$(WANTED)
+	@$(BIN)/ruff check .
+
+types: $(MARKS)/types-$(WANTED) $(MARKS)/tests-$(WANTED)
+	@$(BIN)/mypy
+
+docs: $(MARKS)/docs-$(WANTED)
+	@$(BIN)/sphinx-build -q -W --keep-going -b html docs docs/_build
+
+clean:
+	rm -rf $(VENV) build dist docs/_build sessiond.egg-info $(NOVNC)/node_modules
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "sessiond needs Python 3.11 or newer")'
+	@$(PYTHON) -m venv $(VENV)
+
+# compat: the default kind of editable install hides plugins from twistd.
+$(MARKS)/%-$(WANTED): | $(BIN)/python
+	@echo "Installing into $(VENV): sessiond, $*" >&2
+	@$(BIN)/python -m pip install -q --disable-pip-version-check --config-settings editable_mode=compat \
+		-e '.$(if $(filter base,$*),,[$*])'
+	@mkdir -p $(MARKS) && touch $@
+
+$(NOVNC_MARK): | $(NOVNC)/package-lock.json
+	@echo "Installing into $(NOVNC)" >&2
+	@cd $(NOVNC) && npm ci --silent --no-audit --no-fund </dev/null
+	@touch $@

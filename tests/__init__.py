@@ -1,0 +1,1 @@
+"""The tests of sessiond; the folders mirror the package's."""
