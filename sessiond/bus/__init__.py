@@ -1,0 +1,1 @@
+"""Buses: where saved facts go out."""

@@ -1,0 +1,1 @@
+"""Stores: where sessions and facts are kept so that a restart forgets nothing."""

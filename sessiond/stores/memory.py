@@ -1,0 +1,66 @@
+"""A store in memory: for tests, and for trying things out."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from itertools import islice
+
+from twisted.internet.defer import Deferred, fail, succeed
+
+from sessiond.core.errors import StoreError
+from sessiond.core.facts import Fact, StoredFact
+from sessiond.core.session import Session
+
+
+class MemoryStore:
+    """Keeps sessions as long as the object lives: it can be closed and opened again.
+
+    Everything is done when the call returns.
+
+    :param keep_facts: how many of the newest facts are kept.
+    """
+
+    def __init__(self, keep_facts: int = 100_000) -> None:
+        self._sessions: dict[str, Session] = {}
+        self._facts: deque[StoredFact] = deque(maxlen=keep_facts)
+        self._offset = 0
+        self._is_open = False
+
+    def open(self) -> Deferred[list[Session]]:
+        """Give every session that is kept."""
+        self._is_open = True
+        return succeed(list(self._sessions.values()))
+
+    def save(self, session: Session, facts: Sequence[Fact]) -> Deferred[list[StoredFact]]:
+        """Keep the session and add the facts."""
+        if not self._is_open:
+            return fail(StoreError("the store is not open"))
+        self._sessions[session.id] = session
+        return succeed(self._add(facts))
+
+    def forget(self, session_id: str, facts: Sequence[Fact]) -> Deferred[list[StoredFact]]:
+        """Drop a session and add the facts."""
+        if not self._is_open:
+            return fail(StoreError("the store is not open"))
+        self._sessions.pop(session_id, None)
+        return succeed(self._add(facts))
+
+    def facts(self, after: int, limit: int) -> Deferred[list[StoredFact]]:
+        """Give up to ``limit`` facts behind the offset ``after``, oldest first."""
+        if not self._is_open:
+            return fail(StoreError("the store is not open"))
+        oldest = self._offset - len(self._facts) + 1
+        start = max(0, after + 1 - oldest)
+        return succeed(list(islice(self._facts, start, start + max(0, limit))))
+
+    def close(self) -> Deferred[None]:
+        """Take nothing more until the next ``open``."""
+        self._is_open = False
+        return succeed(None)
+
+    def _add(self, facts: Sequence[Fact]) -> list[StoredFact]:
+        stored = [StoredFact(offset, fact) for offset, fact in enumerate(facts, self._offset + 1)]
+        self._offset += len(stored)
+        self._facts.extend(stored)
+        return stored

@@ -1,0 +1,95 @@
+"""The embedded store: one SQLite file in the state directory, nothing to install."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.interfaces import IReactorFromThreads
+from twisted.python.failure import Failure
+
+from sessiond.core.errors import StoreError
+from sessiond.core.facts import Fact, StoredFact
+from sessiond.core.session import Session
+from sessiond.stores.opening import connect, schema_steps
+from sessiond.stores.rows import fact_row_of, row_of
+from sessiond.stores.tables import Tables
+from sessiond.stores.writer import Writer
+
+
+class SqliteStore:
+    """Keeps sessions in a file: durable when told, in groups that share one sync of the disk.
+
+    The file and its companions (``-wal``, ``-shm``, backups as ``NAME.schema-N``) have mode 0600. One daemon at a time
+    may have it open; whoever starts the store sees to that.
+
+    :param path: the file; its folder exists.
+    :param keep_facts: how many of the newest facts are sure to be kept; there may be a thousand more.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], reactor: IReactorFromThreads, keep_facts: int = 100_000) -> None:
+        self._path = Path(path)
+        self._reactor = reactor
+        self._keep_facts = keep_facts
+        self._writer: Writer | None = None
+
+    def open(self) -> Deferred[list[Session]]:
+        """Make or upgrade the file, and give every session in it."""
+        if self._writer is not None:
+            return fail(StoreError(f"{self._path} is open already"))
+        self._writer = Writer(self._reactor, self._connect)
+        return self._writer.start(Tables.sessions).addErrback(self._not_opened)
+
+    def save(self, session: Session, facts: Sequence[Fact]) -> Deferred[list[StoredFact]]:
+        """Keep the session and add the facts."""
+        try:
+            row, rows = row_of(session), [fact_row_of(fact) for fact in facts]
+        except StoreError as error:
+            return fail(error)
+        kept = tuple(facts)
+        return self._write(lambda tables: _stored(tables.put(row, rows), kept))
+
+    def forget(self, session_id: str, facts: Sequence[Fact]) -> Deferred[list[StoredFact]]:
+        """Drop a session and add the facts."""
+        try:
+            rows = [fact_row_of(fact) for fact in facts]
+        except StoreError as error:
+            return fail(error)
+        kept = tuple(facts)
+        return self._write(lambda tables: _stored(tables.drop(session_id, rows), kept))
+
+    def facts(self, after: int, limit: int) -> Deferred[list[StoredFact]]:
+        """Give up to ``limit`` facts behind the offset ``after``, oldest first; saves called before are in."""
+        if self._writer is None:
+            return fail(StoreError("the store is not open"))
+        return self._writer.read(lambda tables: tables.facts(after, limit))
+
+    def close(self) -> Deferred[None]:
+        """Finish the saves that wait, put everything into the one file and let go of it."""
+        if self._writer is None:
+            return succeed(None)
+        return self._writer.close().addCallback(self._let_go, self._writer)
+
+    def _connect(self) -> Tables:
+        return Tables(connect(self._path, schema_steps()), self._keep_facts)
+
+    def _let_go(self, _: None, writer: Writer) -> None:
+        """Have the next ``open`` begin anew."""
+        if self._writer is writer:
+            self._writer = None
+
+    def _not_opened(self, failure: Failure) -> Failure:
+        """Have the next ``open`` try again."""
+        self._writer = None
+        return failure
+
+    def _write(self, call: Callable[[Tables], list[StoredFact]]) -> Deferred[list[StoredFact]]:
+        if self._writer is None:
+            return fail(StoreError("the store is not open"))
+        return self._writer.write(call)
+
+
+def _stored(offsets: list[int], facts: Sequence[Fact]) -> list[StoredFact]:
+    return [StoredFact(offset, fact) for offset, fact in zip(offsets, facts, strict=True)]

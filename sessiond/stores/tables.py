@@ -1,0 +1,76 @@
+"""The SQL of sessions and facts, on one SQLite connection and in its thread."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+
+from sessiond.core.facts import StoredFact
+from sessiond.core.session import Session
+from sessiond.stores.rows import FactRow, SessionRow, fact_of, session_of
+
+PRUNE_ROWS = 1000
+"""How many facts too many there may be, and how many one pruning takes away: its work is bounded."""
+
+_PUT = """
+    INSERT INTO sessions (id, service, pool, owner, state, slot, version, document) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+    ON CONFLICT (id) DO UPDATE SET service = excluded.service, pool = excluded.pool, owner = excluded.owner,
+        state = excluded.state, slot = excluded.slot, version = excluded.version, document = excluded.document
+"""
+_ADD = "INSERT INTO facts (type, session_id, service, owner, at, version, data) VALUES (?, ?, ?, ?, ?, ?, ?)"
+_FACTS = """
+    SELECT "offset", type, session_id, service, owner, at, version, data FROM facts
+    WHERE "offset" > ? ORDER BY "offset" LIMIT ?
+"""
+# Two queries of one row each: asked for both at once, SQLite reads the whole table.
+_SPAN = 'SELECT (SELECT min("offset") FROM facts), (SELECT max("offset") FROM facts)'
+
+
+class Tables:
+    """What is in an open file. Writing calls belong into a transaction.
+
+    :param keep_facts: how many of the newest facts pruning leaves.
+    """
+
+    def __init__(self, connection: sqlite3.Connection, keep_facts: int) -> None:
+        self.connection = connection
+        self._keep_facts = keep_facts
+
+    def sessions(self) -> list[Session]:
+        """Read every session, oldest row first.
+
+        :raises sessiond.core.errors.StoreError: one of them can't be read.
+        """
+        found = self.connection.execute("SELECT id, document FROM sessions ORDER BY rowid")
+        return [session_of(session_id, document) for session_id, document in found]
+
+    def put(self, session: SessionRow, facts: Sequence[FactRow]) -> list[int]:
+        """Write a session and its facts; give the offsets of the facts."""
+        self.connection.execute(_PUT, session.values())
+        return self._add(facts)
+
+    def drop(self, session_id: str, facts: Sequence[FactRow]) -> list[int]:
+        """Delete a session and write facts; give their offsets."""
+        self.connection.execute("DELETE FROM sessions WHERE id = ?", (session_id,))
+        return self._add(facts)
+
+    def facts(self, after: int, limit: int) -> list[StoredFact]:
+        """Read up to ``limit`` facts behind the offset ``after``, oldest first."""
+        found = self.connection.execute(_FACTS, (after, max(0, limit)))
+        return [fact_of(offset, FactRow(*columns)) for offset, *columns in found]
+
+    def prune(self) -> None:
+        """Delete the oldest facts if there are many too many, ``2 * PRUNE_ROWS`` at most."""
+        oldest, newest = self.connection.execute(_SPAN).fetchone()
+        if newest is None or newest - oldest + 1 < self._keep_facts + PRUNE_ROWS:
+            return
+        # Offsets have no gaps: those of a transaction that was rolled back are given again.
+        last = min(newest - self._keep_facts, oldest + 2 * PRUNE_ROWS - 1)
+        self.connection.execute('DELETE FROM facts WHERE "offset" <= ?', (last,))
+
+    def _add(self, facts: Sequence[FactRow]) -> list[int]:
+        offsets = []
+        for fact in facts:
+            added = self.connection.execute(_ADD, fact.values())
+            offsets.append(int(added.lastrowid or 0))
+        return offsets
