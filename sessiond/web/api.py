@@ -1,0 +1,38 @@
+"""``/api/v1``: the native REST API as a tree."""
+
+from __future__ import annotations
+
+from twisted.web.resource import Resource
+from twisted.web.server import Request
+
+from sessiond.broker import Broker
+from sessiond.web.access import Access, Caller, Face
+from sessiond.web.answers import Answer
+from sessiond.web.api_services import Services
+from sessiond.web.api_sessions import Sessions
+from sessiond.web.leaf import ApiLeaf, Branch
+from sessiond.web.openapi import DOCUMENT
+
+
+class OpenApi(ApiLeaf):
+    """The description of the API; it is no secret, so nobody is asked."""
+
+    def admit(self, request: Request, verb: str) -> Caller:
+        """Let everybody read it."""
+        return Caller()
+
+    async def get(self, request: Request, caller: Caller) -> Answer:
+        """Give it."""
+        return Answer(DOCUMENT)
+
+
+def api_tree(broker: Broker, access: Access, face: Face) -> Resource:
+    """Make the tree to be mounted at ``/api/v1`` of a listener.
+
+    :param face: how that listener presents itself.
+    """
+    tree = Branch()
+    tree.putChild(b"services", Services(broker, access, face))
+    tree.putChild(b"sessions", Sessions(broker, access, face))
+    tree.putChild(b"openapi.json", OpenApi(access, face))
+    return tree

@@ -1,0 +1,141 @@
+"""The JSON of the native API: what of a service and of a session is shown. What is not named here stays inside."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import quote
+
+from sessiond.broker import Broker
+from sessiond.core.deadlines import next_deadline
+from sessiond.core.services import Choice, Integer, OptionType, ReadyWhen, Service
+from sessiond.core.session import Session
+from sessiond.core.values import Deadline, State, StopStep
+from sessiond.web.access import Face
+
+Shape = dict[str, Any]
+
+
+def service_shape(broker: Broker, service: Service) -> Shape:
+    """Tell a service, and how its pool stands."""
+    count, used, queued = broker.usage(service)
+    return {
+        "name": service.name,
+        "title": service.title or None,
+        "kind": service.kind.value,
+        "count": count,
+        "used": used,
+        "queued": queued,
+        "options": {name: option_shape(option) for name, option in service.options.items()},
+    }
+
+
+def option_shape(option: OptionType) -> Shape:
+    """Tell what a caller may choose, in the words of the configuration."""
+    if isinstance(option, Choice):
+        return {"type": "choice", "of": list(option.of), "default": option.default}
+    if isinstance(option, Integer):
+        bounds = {"minimum": option.minimum, "maximum": option.maximum}
+        return {"type": "integer", **bounds, "default": option.default}
+    limits = {"pattern": option.pattern, "max_length": option.max_length}
+    return {"type": "pattern", **limits, "default": option.default}
+
+
+def session_shape(broker: Broker, session: Session) -> Shape:
+    """Tell a session as everybody who sees it may know it: no secret stands in it."""
+    now, service = broker.clock.now(), broker.catalogue.services.get(session.service)
+    return {
+        "id": session.id,
+        "service": session.service,
+        "kind": None if service is None else service.kind.value,
+        "slot": session.slot,
+        "owner": session.owner,
+        "state": session.state.value,
+        "step": None if session.step is None else session.step.value,
+        "since": instant(session.since),
+        "created_at": instant(session.created_at),
+        "position": broker.queue_place(session),
+        "eta_s": None,
+        "waiting_for": waiting_for(session, service),
+        "deadlines": deadlines_shape(session, now),
+        "reported_at": None if session.reported_at is None else instant(session.reported_at),
+        "suspect": session.suspect,
+        "reason": None if session.reason is None else session.reason.value,
+        "cause": session.cause or None,
+        "exit": exit_shape(session),
+    }
+
+
+def deadlines_shape(session: Session, now: float) -> list[Shape]:
+    """Tell what happens to a session unless something else happens first, the earliest first."""
+    ordered = sorted(session.deadlines.items(), key=lambda pair: pair[1])
+    return [{"name": d.value, "at": instant(at), "in_s": round(max(0.0, at - now), 1)} for d, at in ordered]
+
+
+def exit_shape(session: Session) -> Shape | None:
+    """Tell how the program ended, where somebody saw it."""
+    if session.exit is None or not session.exit.known:
+        return None
+    return {"code": session.exit.code, "signal": session.exit.signal}
+
+
+def instant(at: float) -> str:
+    """Write epoch seconds as RFC 3339 does, in UTC and whole seconds."""
+    return datetime.fromtimestamp(int(at), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+WAITING_FOR = ("slot", "client", "lease", "start", *(when.value for when in ReadyWhen))
+"""Why a session is not ready yet: it waits for this."""
+
+
+def waiting_for(session: Session, service: Service | None) -> str | None:
+    """Say why a session is not ready yet: one of :data:`WAITING_FOR`, ``None`` where it is or never will be."""
+    if session.state is State.QUEUED:
+        return "slot"
+    if session.state is State.RESERVED:
+        return "client"
+    if session.state is not State.LAUNCHING:
+        return None
+    if not session.started:
+        return "lease" if session.plan.leases and not session.leases else "start"
+    return None if service is None else service.ready.when.value
+
+
+def eta_s(session: Session, place: int, others: list[Session], now: float) -> float | None:
+    """Say after how many seconds at most a queued session has a slot.
+
+    Only what is certain counts: slots of sessions that are being ended, and of those whose lifetime runs out. A
+    program that will not die is promised by nobody.
+
+    :param place: its place in the queue, from 1.
+    :param others: all sessions.
+    :returns: ``None`` where nothing is certain before the session's own time in the queue is over.
+    """
+    held = [other for other in others if other.pool == session.pool and other.state.holds_slot]
+    free_at = sorted(at for at in map(free_by, held) if at is not None)
+    until = session.deadlines.get(Deadline.QUEUE, now)
+    if len(free_at) < place or free_at[place - 1] > until:
+        return None
+    return round(max(0.0, free_at[place - 1] - now), 1)
+
+
+def free_by(session: Session) -> float | None:
+    """Say by when (epoch seconds) a session has left its slot; ``None`` where nobody knows."""
+    steps = session.plan.stop
+    if session.state is not State.STOPPING:
+        lifetime = session.deadlines.get(Deadline.LIFETIME)
+        return None if lifetime is None else lifetime + sum(stop.seconds for stop in steps)
+    upcoming = next_deadline(session)
+    if upcoming is None or session.step is StopStep.STUCK:
+        return None
+    taken = next((i for i, stop in enumerate(steps) if stop.step is session.step), len(steps))
+    return upcoming[1] + sum(stop.seconds for stop in steps[taken + 1 :])
+
+
+def tunnel_url(face: Face, host: str | None, token: str) -> str:
+    """Give the URL that opens a session's tunnel; it holds the token.
+
+    :param host: the Host of the request, for a listener that has no ``public_url``.
+    """
+    base = face.tunnel_base(host)
+    return f"ws{base.removeprefix('http')}/tunnel?token={quote(token, safe='')}"

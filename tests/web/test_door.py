@@ -1,0 +1,218 @@
+"""A listener's door: how soon a connection must have asked, and how many there may be."""
+
+from typing import cast
+
+import pytest
+from twisted.internet.address import IPv4Address, UNIXAddress
+from twisted.internet.interfaces import IAddress
+from twisted.internet.task import Clock
+from twisted.internet.testing import StringTransport
+from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
+from twisted.web.resource import Resource
+from twisted.web.server import NOT_DONE_YET, Request
+
+from sessiond.web.door import HEADERS_S, Door, DoorChannel, DoorSite
+
+HERE = IPv4Address("TCP", "127.0.0.1", 1)
+THERE = IPv4Address("TCP", "192.0.2.1", 1)
+GET = b"GET /a?token=canary HTTP/1.1\r\nHost: x\r\n\r\n"
+
+
+class Answers(Resource):
+    """Answers at once, or, below ``/slow``, when the test says so."""
+
+    isLeaf = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.waiting: list[Request] = []
+
+    def render_GET(self, request: Request) -> int | bytes:
+        """Answer."""
+        if request.path == b"/slow":
+            self.waiting.append(request)
+            return NOT_DONE_YET
+        return b"ok"
+
+
+class Transport(StringTransport):
+    """A connection that says whether it is open, as real ones do."""
+
+    connected = True
+
+    def is_open(self) -> bool:
+        """Say so."""
+        return self.connected
+
+    def loseConnection(self) -> None:
+        """Take note of it; nothing waits to be sent here."""
+        self.connected = False
+        super().loseConnection()
+
+
+class House:
+    """A site with its clock."""
+
+    def __init__(self, door: Door | None = None) -> None:
+        self.clock, self.root = Clock(), Answers()
+        self.statuses: list[int] = []
+        self.site = DoorSite(self.root, self.clock, door or Door(), self.statuses.append)
+
+    def call(self, address: IAddress = HERE) -> tuple[DoorChannel, Transport] | None:
+        """Connect; ``None`` where that was turned away."""
+        channel = self.site.buildProtocol(address)
+        if channel is None:
+            return None
+        transport = Transport()
+        channel.makeConnection(transport)
+        return channel, transport
+
+    def enter(self, address: IAddress = HERE) -> tuple[DoorChannel, Transport]:
+        """Connect, which must succeed."""
+        entered = self.call(address)
+        assert entered is not None
+        return entered
+
+
+def lose(channel: DoorChannel) -> None:
+    """End a connection."""
+    channel.connectionLost()
+
+
+def test_answer_and_end() -> None:
+    """A request is answered, and nothing waits once its connection is gone."""
+    house = House()
+    channel, transport = house.enter()
+    channel.dataReceived(GET)
+    assert transport.value().endswith(b"\r\n\r\nok")
+    assert house.statuses == [200]
+    lose(channel)
+    assert house.clock.getDelayedCalls() == []
+
+
+def test_silent_client() -> None:
+    """A client that connects and says nothing is turned away."""
+    house = House()
+    channel, transport = house.enter()
+    house.clock.advance(HEADERS_S - 0.1)
+    assert transport.is_open()
+    house.clock.advance(0.2)
+    assert transport.value().startswith(b"HTTP/1.1 408 ")
+    assert not transport.is_open()
+    lose(channel)
+    assert house.clock.getDelayedCalls() == []
+
+
+@pytest.mark.parametrize("head", [b"", GET])
+def test_dribbling_client(head: bytes) -> None:
+    """One that sends a byte now and then wins no time by it, with its first request or a later one."""
+    house = House()
+    channel, transport = house.enter()
+    if head:
+        channel.dataReceived(head)
+        house.clock.advance(20.0)
+        transport.clear()
+    channel.dataReceived(b"GET / HTTP/1.1\r\nX: ")
+    for _ in range(12):
+        channel.dataReceived(b"a")
+        house.clock.advance(HEADERS_S / 11)
+    assert transport.value().startswith(b"HTTP/1.1 408 ")
+    lose(channel)
+    assert house.clock.getDelayedCalls() == []
+
+
+def test_waiting_between_requests() -> None:
+    """Between requests a connection may rest for longer."""
+    house = House()
+    channel, transport = house.enter()
+    channel.dataReceived(GET)
+    house.clock.advance(5 * HEADERS_S)
+    channel.dataReceived(GET)
+    assert house.statuses == [200, 200]
+    assert transport.is_open()
+    lose(channel)
+
+
+def test_slow_answer() -> None:
+    """How long an answer takes is not the client's matter, nor what it has sent behind the request."""
+    house = House()
+    channel, transport = house.enter()
+    channel.dataReceived(GET.replace(b"/a", b"/slow") + GET[:10])
+    house.clock.advance(10 * HEADERS_S)
+    assert transport.is_open()
+    house.root.waiting[0].write(b"late")
+    house.root.waiting[0].finish()
+    channel.dataReceived(GET[10:])
+    assert house.statuses == [200, 200]
+    channel.dataReceived(GET.replace(b"/a", b"/slow") + GET[:10])
+    house.root.waiting[1].finish()
+    house.clock.advance(2 * HEADERS_S)
+    assert not transport.is_open()
+    lose(channel)
+    assert house.clock.getDelayedCalls() == []
+
+
+def test_full_house() -> None:
+    """Beyond the most connections nobody is let in before somebody leaves."""
+    house = House(Door(connections=2))
+    first, _ = house.enter()
+    house.enter(THERE)
+    assert house.call() is None
+    lose(first)
+    house.enter()
+    assert house.call(THERE) is None
+
+
+def test_one_address() -> None:
+    """One address has its own limit, and all UNIX clients together have it too."""
+    house = House(Door(per_address=1))
+    first, _ = house.enter(THERE)
+    assert house.call(THERE) is None
+    house.enter(HERE)
+    house.enter(UNIXAddress(None))
+    assert house.call(UNIXAddress(None)) is None
+    lose(first)
+    house.enter(THERE)
+
+
+def test_silent_ends_are_seen() -> None:
+    """A connection that became another protocol's does not tell of its end, and is seen all the same."""
+    house = House(Door(connections=2))
+    _, transport = house.enter()
+    house.enter()
+    transport.connected = False
+    house.enter()
+    assert house.call() is None
+
+
+def test_nothing_piles_up() -> None:
+    """Who came and went leaves nothing behind."""
+    house = House()
+    for number in range(50):
+        channel, _ = house.enter(IPv4Address("TCP", f"192.0.2.{number}", 1))
+        lose(channel)
+        lose(channel)
+    crowd = house.site._crowd
+    assert crowd._of == {}
+    assert crowd._count == 0
+
+
+def test_log_lines() -> None:
+    """The log tells of answers, without the query, and of those turned away, but not of each."""
+    seen: list[LogEvent] = []
+    observer = cast("ILogObserver", seen.append)
+    globalLogPublisher.addObserver(observer)
+    try:
+        house = House(Door(connections=1))
+        channel, _ = house.enter()
+        channel.dataReceived(GET)
+        for _ in range(100):
+            assert house.call() is None
+        house.clock.advance(20.0)
+        assert house.call() is None
+    finally:
+        globalLogPublisher.removeObserver(observer)
+    assert "canary" not in str(seen)
+    assert [event["path"] for event in seen if "path" in event] == ["/a"]
+    assert [event["count"] for event in seen if "too many" in str(event["log_format"])] == [1, 100]
+    lose(channel)
