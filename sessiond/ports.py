@@ -7,13 +7,13 @@ from typing import Any, Protocol
 
 from attrs import define, frozen
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IDelayedCall
+from twisted.internet.interfaces import IDelayedCall, IPushProducer
 
 from sessiond.core.events import Event
 from sessiond.core.facts import Fact, StoredFact
 from sessiond.core.services import Service
 from sessiond.core.session import Session
-from sessiond.core.values import Endpoint, Lease, StopStep
+from sessiond.core.values import End, Endpoint, Lease, StopStep
 
 Tell = Callable[[Event], None]
 """Takes one event of one session to the broker; never raises, may be called at any time, also during ``launch``."""
@@ -144,14 +144,21 @@ class LeaseTest(Protocol):
 
 
 class TunnelClient(Protocol):
-    """The shell around one admitted client, as the broker sees it."""
+    """The shell around one admitted client, as the broker sees it.
+
+    ``dial`` and ``cut`` may be called before ``Broker.admit`` has returned; what they lead to is told afterwards.
+    """
 
     def dial(self, endpoint: Endpoint, retry: bool) -> None:
-        """Connect to the endpoint, then tell ``Dialled`` or ``TunnelClosed``; ``retry`` until cut."""
+        """Connect to the endpoint and join the client to it, then tell ``Dialled``.
+
+        With ``retry`` it is tried until it succeeds or the client is cut. Without, a failure tells
+        ``TunnelClosed(number, END.ENDPOINT, "unreachable")``, and the client is kept until it is cut.
+        """
 
     def cut(self, close_code: int, text: str, flush_s: float) -> None:
         """Deliver what the endpoint has sent (at most ``flush_s``), close the client with this code, then tell
-        ``TunnelClosed`` once."""
+        ``TunnelClosed`` unless it was told before. A second call changes nothing."""
 
     @property
     def active_at(self) -> float:
@@ -172,10 +179,12 @@ class Counters:
 class RelayLimits:
     """What one tunnel may cost.
 
-    :ivar held_bytes: how much is held for a side that does not read before the other side is paused.
-    :ivar ping_s: how often the client is pinged; ``pong_s`` how long it may take to answer.
+    :ivar held_bytes: how much of a client's is held while its program is not there yet; beyond that it is not read.
+        Once the two are joined, each side's transport pauses the other at its own mark (64 KiB).
+    :ivar message_bytes: the largest message taken from a client. Messages are passed on as they come, never gathered.
+    :ivar ping_s: how long a client may be silent before it is pinged; ``pong_s`` how long it may stay silent then.
     :ivar stall_s: how long a side may refuse bytes before the tunnel ends.
-    :ivar message_bytes: the largest message taken from a client.
+    :ivar close_s: how long a side may take to close once it was asked to.
     """
 
     held_bytes: int = 256 * 1024
@@ -183,22 +192,85 @@ class RelayLimits:
     ping_s: float = 20.0
     pong_s: float = 20.0
     stall_s: float = 60.0
+    close_s: float = 5.0
 
 
 @frozen
 class Close:
-    """How a side ended or is to be ended: a WebSocket close code and a short text without secrets."""
+    """How a client was, or is to be, closed: a WebSocket close code and a short text without secrets."""
 
     code: int
     text: str = ""
 
 
+class RelayListener(Protocol):
+    """Whom a relay reports to. Each method is called exactly once, ``closed`` first."""
+
+    def closed(self, end: End, detail: str) -> None:
+        """One end closed; ``detail`` says in a few words how, without secrets.
+
+        After ``End.ENDPOINT`` all that the endpoint has sent is on its way, and the client stays open until it is
+        cut. After any other the relay closes both ends by itself.
+        """
+
+    def over(self, close: Close) -> None:
+        """Both connections are gone. ``close`` is what the client was told, or told (1006 where it vanished)."""
+
+
+class EndpointSide(Protocol):
+    """A connection to a session's endpoint, as a relay drives it; nothing is read before ``attach``."""
+
+    def attach(self, ear: EndpointEar, producer: IPushProducer) -> None:
+        """Begin to read, once. ``producer`` is paused while the endpoint does not take what was written."""
+
+    def write(self, data: bytes) -> None:
+        """Send, or hold until it can be sent."""
+
+    def pause(self) -> None:
+        """Read nothing until ``resume``."""
+
+    def resume(self) -> None:
+        """Read again."""
+
+    def unread_bytes(self) -> int:
+        """Say how much has arrived and was not read yet."""
+
+    def finish(self, limit_s: float) -> None:
+        """Deliver what was written and say that no more comes; let go when the endpoint has ended too, or after
+        ``limit_s``. What it still sends goes to the ear."""
+
+    def abort(self) -> None:
+        """Let go now."""
+
+
+class EndpointEar(Protocol):
+    """What a relay hears from the endpoint, in this order."""
+
+    def endpoint_sent(self, data: bytes) -> None:
+        """Bytes came."""
+
+    def endpoint_ended(self) -> None:
+        """It will send no more. Not told where the connection is lost at once."""
+
+    def endpoint_gone(self) -> None:
+        """The connection is gone. Told exactly once."""
+
+
 class Relayed(Protocol):
-    """Two ends that were joined."""
+    """A client's open WebSocket, and once joined an endpoint: moves bytes, counts them, reports how it ended.
+
+    What comes before ``join`` is held, at most ``RelayLimits.held_bytes``. Memory stays bounded whatever either side
+    does. This is the seam behind which a faster mover of bytes can stand: whoever makes one hands it the client's
+    connection with what was already read of it, the limits and a :class:`RelayListener`.
+    """
 
     counters: Counters
 
+    def join(self, endpoint: EndpointSide) -> None:
+        """Let bytes flow between the client and this endpoint, which nobody has attached to. At most once."""
+
     def cut(self, close: Close, flush_s: float) -> None:
-        """End both sides; the client gets what the endpoint has sent (at most ``flush_s``) and then ``close``."""
+        """End both sides; the client gets what the endpoint has sent (at most ``flush_s``) and then ``close``.
 
-
+        May be called at any time; only the first call counts.
+        """

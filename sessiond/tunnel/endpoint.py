@@ -1,0 +1,211 @@
+"""The endpoint's side of a tunnel: how it is dialled, and the connection that comes of it."""
+
+from __future__ import annotations
+
+import fcntl
+import struct
+import termios
+from typing import Any
+
+from twisted.internet import protocol
+from twisted.internet.abstract import isIPAddress, isIPv6Address
+from twisted.internet.address import IPv4Address, IPv6Address
+from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import (
+    HostnameEndpoint,
+    TCP4ClientEndpoint,
+    TCP6ClientEndpoint,
+    UNIXClientEndpoint,
+    connectProtocol,
+)
+from twisted.internet.error import ConnectError, DNSLookupError
+from twisted.internet.interfaces import (
+    IDelayedCall,
+    IHalfCloseableProtocol,
+    IPushProducer,
+    IStreamClientEndpoint,
+)
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from sessiond.core.values import Endpoint, Stdio, Unix
+from sessiond.ports import Clock, EndpointEar
+
+DIAL_S = 10.0
+"""How long one attempt may take; a program on this machine answers at once, or refuses at once."""
+FIRST_PAUSE_S, LONGEST_PAUSE_S, GROWTH = 0.05, 1.0, 1.5
+
+
+class Unreachable(Exception):
+    """The endpoint could not be connected to."""
+
+
+class Nobody:
+    """Hears nothing: stands in until a relay attaches."""
+
+    def endpoint_sent(self, data: bytes) -> None:
+        """Drop it."""
+
+    def endpoint_ended(self) -> None:
+        """Take no note."""
+
+    def endpoint_gone(self) -> None:
+        """Take no note."""
+
+
+@implementer(IHalfCloseableProtocol)
+class EndpointConnection(protocol.Protocol):
+    """The :class:`sessiond.ports.EndpointSide` over a TCP or UNIX connection.
+
+    A program's port can be taken again at once only if the side that closes first is ours, or if we answer its end
+    with a reset (PITFALLS "Ports"): so both directions are closed one by one, and the last word is an abort.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._ear: EndpointEar = Nobody()
+        self._ended = self._finishing = self._gone = False
+        self._timer: IDelayedCall | None = None
+
+    def connectionMade(self) -> None:
+        """Hold still until a relay attaches."""
+        if isinstance(self._transport.getPeer(), IPv4Address | IPv6Address):
+            self._transport.setTcpNoDelay(True)
+            self._transport.setTcpKeepAlive(True)
+        self.pause()
+
+    @property
+    def _transport(self) -> Any:
+        # Half-closes, aborts and takes a producer, as Twisted's TCP and UNIX connections do; no one interface says so.
+        return self.transport
+
+    @property
+    def is_its_own_peer(self) -> bool:
+        """Say whether a dial connected to itself.
+
+        Where nobody listens on a port of the ephemeral range, the kernel may give a dial that very port.
+        """
+        return bool(self._transport.getHost() == self._transport.getPeer()) and isinstance(
+            self._transport.getPeer(), IPv4Address | IPv6Address
+        )
+
+    # -- what a relay wants ------------------------------------------------------------------------------------------
+
+    def attach(self, ear: EndpointEar, producer: IPushProducer) -> None:
+        """Begin to read; where the connection is lost already, the ear hears that at once."""
+        self._ear = ear
+        if self._gone:
+            ear.endpoint_gone()
+        else:
+            self._transport.registerProducer(producer, True)
+            self.resume()
+
+    def write(self, data: bytes) -> None:
+        """Send, or hold until it can be sent."""
+        self._transport.write(data)
+
+    def pause(self) -> None:
+        """Read nothing until ``resume``."""
+        self._transport.pauseProducing()
+
+    def resume(self) -> None:
+        """Read again; once the end was read there is nothing more to read."""
+        if not self._ended and not self._gone:
+            self._transport.resumeProducing()
+
+    def unread_bytes(self) -> int:
+        """Ask the kernel how much waits to be read; 0 where there is no kernel to ask."""
+        handle = getattr(self._transport, "getHandle", None)
+        if handle is None or self._ended or self._gone:
+            return 0
+        answer = fcntl.ioctl(handle().fileno(), termios.FIONREAD, struct.pack("i", 0))
+        return int(struct.unpack("i", answer)[0])
+
+    def finish(self, limit_s: float) -> None:
+        """Deliver what was written and close our direction; once both are closed, or after ``limit_s``, abort."""
+        if self._finishing or self._gone:
+            return
+        self._finishing = True
+        self._transport.unregisterProducer()
+        if self._ended:
+            self.abort()
+        else:
+            self._timer = self._clock.call_later(limit_s, self.abort)
+            self._transport.loseWriteConnection()
+            self.resume()
+
+    def abort(self) -> None:
+        """Let go now."""
+        self._finishing = True
+        if not self._gone:
+            self._transport.abortConnection()
+
+    # -- what Twisted tells ------------------------------------------------------------------------------------------
+
+    def dataReceived(self, data: bytes) -> None:
+        """Pass on what came."""
+        self._ear.endpoint_sent(data)
+
+    def readConnectionLost(self) -> None:
+        """The endpoint will send no more."""
+        self._ended = True
+        if self._finishing:
+            self.abort()
+        else:
+            self._ear.endpoint_ended()
+
+    def writeConnectionLost(self) -> None:
+        """All was delivered; the endpoint's own end is waited for."""
+
+    def connectionLost(self, reason: Failure = protocol.connectionDone) -> None:
+        """Both directions are gone."""
+        self._gone = True
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
+        self._ear.endpoint_gone()
+
+
+async def dial(reactor: object, clock: Clock, endpoint: Endpoint, retry: bool) -> EndpointConnection:
+    """Connect to an endpoint.
+
+    :param reactor: connects (``IReactorTCP``, ``IReactorUNIX``, for host names ``IReactorPluggableNameResolver``).
+    :param retry: whether to go on until it succeeds; cancelling the Deferred ends it.
+    :raises Unreachable: nobody listens, and it is not tried again.
+    """
+    target, pause_s = _client_endpoint(reactor, endpoint), FIRST_PAUSE_S
+    while True:
+        try:
+            return await _dial_once(target, clock)
+        except (Unreachable, ConnectError, DNSLookupError, OSError) as error:
+            if not retry:
+                raise Unreachable(str(error)) from error
+        await _sleep(clock, pause_s)
+        pause_s = min(LONGEST_PAUSE_S, pause_s * GROWTH)
+
+
+async def _dial_once(target: IStreamClientEndpoint, clock: Clock) -> EndpointConnection:
+    connection = EndpointConnection(clock)
+    await connectProtocol(target, connection)
+    if connection.is_its_own_peer:
+        connection.abort()
+        raise Unreachable("connected to itself")
+    return connection
+
+
+def _client_endpoint(reactor: object, endpoint: Endpoint) -> IStreamClientEndpoint:
+    if isinstance(endpoint, Stdio):
+        raise Unreachable("the program's standard input and output can't be dialled")
+    if isinstance(endpoint, Unix):
+        return UNIXClientEndpoint(reactor, endpoint.path, timeout=DIAL_S)
+    if isIPAddress(endpoint.host):
+        return TCP4ClientEndpoint(reactor, endpoint.host, endpoint.port, timeout=DIAL_S)
+    if isIPv6Address(endpoint.host):
+        return TCP6ClientEndpoint(reactor, endpoint.host, endpoint.port, timeout=DIAL_S)
+    return HostnameEndpoint(reactor, endpoint.host, endpoint.port, timeout=DIAL_S)
+
+
+def _sleep(clock: Clock, delay_s: float) -> Deferred[None]:
+    timer: IDelayedCall
+    slept: Deferred[None] = Deferred(lambda _: timer.cancel())
+    timer = clock.call_later(delay_s, slept.callback, None)
+    return slept

@@ -1,0 +1,241 @@
+"""The relay between a client's WebSocket and an endpoint: holds, joins, counts, ends. How frames look is not its matter."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Protocol
+
+from twisted.internet.interfaces import IDelayedCall, IPushProducer
+
+from sessiond.core.values import End
+from sessiond.ports import Clock, Close, Counters, EndpointSide, RelayLimits, RelayListener
+from sessiond.tunnel.watch import Fault, Tap, Watch
+
+VANISHED = Close(1006, "the connection was lost")
+"""What is noted of a client that left without a word (RFC 6455 section 7.1.5: never sent)."""
+
+FAULTS: dict[Fault, tuple[End, Close]] = {
+    Fault.SILENT: (End.CLIENT, Close(4408, Fault.SILENT.value)),
+    Fault.CLIENT_STUCK: (End.CLIENT, Close(4008, Fault.CLIENT_STUCK.value)),
+    Fault.ENDPOINT_STUCK: (End.OURS, Close(4502, Fault.ENDPOINT_STUCK.value)),
+}
+
+
+class ClientSide(Protocol):
+    """A client's WebSocket after its handshake, as a relay drives it: frames one way, payload the other."""
+
+    def attach(self, ear: ClientEar, producer: IPushProducer) -> None:
+        """Begin to tell what comes. ``producer`` is paused while the client does not take what was sent."""
+
+    def send(self, payload: bytes) -> None:
+        """Send one binary message, or hold it until it can be sent."""
+
+    def ping(self) -> None:
+        """Send a ping; any sign of life is an answer."""
+
+    def close(self, close: Close) -> None:
+        """Send a close frame behind what was sent; then everything that still comes is read and dropped."""
+
+    def pause(self) -> None:
+        """Read nothing until ``resume``."""
+
+    def resume(self) -> None:
+        """Read again."""
+
+    def abort(self) -> None:
+        """Let go now."""
+
+
+class ClientEar(Protocol):
+    """What a relay hears from the client."""
+
+    def client_heard(self) -> None:
+        """Something came, whatever it was: the client lives. Told before what came."""
+
+    def client_sent(self, payload: bytes) -> None:
+        """A piece of a binary message came; where messages begin and end does not matter."""
+
+    def client_failed(self, close: Close) -> None:
+        """It broke the protocol or a limit, and is to be closed with this."""
+
+    def client_closed(self, close: Close) -> None:
+        """It said that it closes and was answered; the connection is on its way down."""
+
+    def client_gone(self) -> None:
+        """The connection is gone. Told exactly once, last."""
+
+
+class _Phase(Enum):
+    WAITING = "what the client sends is held: there is no endpoint yet"
+    OPEN = "bytes flow"
+    ENDED = "the endpoint has ended; the client stays until it is cut"
+    FLUSHING = "the client is to be cut once it has what the endpoint sent"
+    CLOSING = "both ends are on their way down"
+    OVER = "both are gone"
+
+
+class ByteRelay:
+    """The :class:`sessiond.ports.Relayed` that moves bytes in this process, between transports of Twisted's.
+
+    Each side is registered as the push producer of the other, so that whoever refuses bytes stops the other from being
+    read, and what is held stays within the transports' own marks.
+    """
+
+    def __init__(self, client: ClientSide, limits: RelayLimits, clock: Clock, listener: RelayListener) -> None:
+        self.counters = Counters()
+        self._client, self._limits, self._clock, self._listener = client, limits, clock, listener
+        self._endpoint: EndpointSide | None = None
+        self._phase = _Phase.WAITING
+        self._held: list[bytes] = []
+        self._held_bytes = 0
+        self._close = VANISHED
+        self._client_is_gone = self._told = False
+        self._timer: IDelayedCall | None = None
+        self._up = Tap(clock, client.pause, client.resume)
+        self._down = Tap(clock, self._pause_endpoint, self._resume_endpoint)
+        self._watch = Watch(clock, limits, self._up, self._down, client.ping, self._blame)
+        client.attach(self, self._down)
+
+    # -- what the tunnel wants ---------------------------------------------------------------------------------------
+
+    def join(self, endpoint: EndpointSide) -> None:
+        """Let bytes flow, those that were held first."""
+        if self._phase is not _Phase.WAITING:
+            endpoint.abort()
+            return
+        self._endpoint, self._phase = endpoint, _Phase.OPEN
+        held, self._held = self._held, []
+        endpoint.attach(self, self._up)
+        for payload in held:
+            endpoint.write(payload)
+        self._up.release()
+
+    def cut(self, close: Close, flush_s: float) -> None:
+        """End both sides, once the client has what the endpoint has sent."""
+        if self._phase is _Phase.OPEN and flush_s > 0 and not self._is_drained():
+            self._phase, self._close = _Phase.FLUSHING, close
+            self._timer = self._clock.call_later(flush_s, self._end, End.OURS, close)
+        elif self._phase in (_Phase.WAITING, _Phase.OPEN, _Phase.ENDED):
+            self._end(End.OURS, close)
+
+    def _is_drained(self) -> bool:
+        # What the client's transport holds goes out in front of the close frame by itself.
+        return self._endpoint is None or self._endpoint.unread_bytes() == 0
+
+    # -- what the endpoint does --------------------------------------------------------------------------------------
+
+    def endpoint_sent(self, data: bytes) -> None:
+        """Pass it on; during a flush, what was read last may have been all."""
+        if self._phase not in (_Phase.OPEN, _Phase.FLUSHING):
+            return
+        self.counters.down_bytes += len(data)
+        self.counters.down_at = self._clock.now()
+        self._client.send(data)
+        if self._phase is _Phase.FLUSHING and self._is_drained():
+            self._end(End.OURS, self._close)
+
+    def endpoint_ended(self) -> None:
+        """All that it sent is with the client's transport: let it go, and wait to be cut."""
+        if self._phase is _Phase.FLUSHING:
+            self._end(End.OURS, self._close)
+        elif self._phase is _Phase.OPEN:
+            self._phase = _Phase.ENDED
+            self._finish_endpoint()
+            self._up.open()
+            self._tell(End.ENDPOINT, "")
+
+    def endpoint_gone(self) -> None:
+        """The connection is lost: by our own will, or by a reset that is the endpoint's end as well."""
+        self._endpoint = None
+        self.endpoint_ended()
+        self._look_whether_over()
+
+    # -- what the client does ----------------------------------------------------------------------------------------
+
+    def client_heard(self) -> None:
+        """Take note that it lives."""
+        self._watch.heard()
+
+    def client_sent(self, payload: bytes) -> None:
+        """Pass it on, or hold it while there is nobody to take it."""
+        if self._phase not in (_Phase.WAITING, _Phase.OPEN):
+            return
+        self.counters.up_bytes += len(payload)
+        self.counters.up_at = self._watch.heard_at
+        if self._endpoint is not None:
+            self._endpoint.write(payload)
+            return
+        self._held.append(payload)
+        self._held_bytes += len(payload)
+        if self._held_bytes >= self._limits.held_bytes:
+            self._up.hold()
+
+    def client_failed(self, close: Close) -> None:
+        """Close it with what it did."""
+        if self._phase is not _Phase.CLOSING:
+            self._end(End.CLIENT, close)
+
+    def client_closed(self, close: Close) -> None:
+        """It has said all: its last bytes are delivered, the endpoint learns that no more comes."""
+        if self._phase is not _Phase.CLOSING:
+            self._leave(End.CLIENT, close)
+
+    def client_gone(self) -> None:
+        """Its connection is gone, with or without a word before."""
+        self._client_is_gone = True
+        if self._phase is not _Phase.CLOSING:
+            self._leave(End.CLIENT, VANISHED)
+        self._look_whether_over()
+
+    # -- how it ends -------------------------------------------------------------------------------------------------
+
+    def _blame(self, fault: Fault) -> None:
+        end, close = FAULTS[fault]
+        if fault is Fault.ENDPOINT_STUCK and self._endpoint is not None:
+            # It takes nothing, so there is nothing to wait for.
+            self._endpoint.abort()
+        self._end(end, close)
+
+    def _end(self, end: End, close: Close) -> None:
+        self._client.close(close)
+        self._leave(end, close)
+
+    def _leave(self, end: End, close: Close) -> None:
+        """Let both sides go down by themselves for a while; then they are dropped."""
+        self._phase, self._close = _Phase.CLOSING, close
+        self._watch.stop()
+        self._cancel_timer()
+        self._timer = self._clock.call_later(self._limits.close_s, self._client.abort)
+        self._held.clear()
+        self._finish_endpoint()
+        self._up.open()
+        self._tell(end, close.text)
+
+    def _tell(self, end: End, detail: str) -> None:
+        """Tell which end was the first; that is told once."""
+        if not self._told:
+            self._told = True
+            self._listener.closed(end, detail)
+
+    def _finish_endpoint(self) -> None:
+        if self._endpoint is not None:
+            self._endpoint.finish(self._limits.close_s)
+
+    def _look_whether_over(self) -> None:
+        if self._phase is _Phase.CLOSING and self._client_is_gone and self._endpoint is None:
+            self._phase = _Phase.OVER
+            self._cancel_timer()
+            self._listener.over(self._close)
+
+    def _cancel_timer(self) -> None:
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
+        self._timer = None
+
+    def _pause_endpoint(self) -> None:
+        if self._endpoint is not None:
+            self._endpoint.pause()
+
+    def _resume_endpoint(self) -> None:
+        if self._endpoint is not None:
+            self._endpoint.resume()

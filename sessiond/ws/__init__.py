@@ -1,0 +1,5 @@
+"""WebSockets: the only place that knows Autobahn."""
+
+import txaio
+
+txaio.use_twisted()
