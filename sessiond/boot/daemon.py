@@ -1,0 +1,185 @@
+"""The running daemon: one coroutine that starts it and one that stops it, each step in its order and with its name."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import sys
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from twisted.application.service import IService, Service
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import TimeoutError as StepTimeout
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from sessiond import log as scrubbing
+from sessiond.boot.instance import FolderError, Instance, claim
+from sessiond.boot.listening import Bound, ListenError, bind
+from sessiond.boot.parts import Parts, assemble
+from sessiond.config import Config, Face
+from sessiond.core.errors import StoreError
+from sessiond.core.session import Session
+from sessiond.options import Options
+from sessiond.site import site_of
+
+STOP_S = 10.0
+"""How long a stop may take in all; service managers commonly kill after 20 or 30 seconds."""
+SESSIONS_S = 8.0
+"""How much of that the ending of sessions may take."""
+
+EXPECTED = (FolderError, ListenError, StoreError, OSError)
+"""What a start can fail with without any defect of ours; its text is enough."""
+
+log = Logger()
+
+Step = tuple[str, Callable[[], Awaitable[object]]]
+
+
+def makeService(options: Options) -> IService:
+    """Wire the daemon for twistd."""
+    from twisted.internet import reactor  # noqa: PLC0415 - not before twistd has installed the one that was asked for
+
+    scrubbing.install()
+    return Daemon(reactor, options.config, os.environ)
+
+
+class Daemon(Service):
+    """The root service.
+
+    twistd neither waits for ``startService`` nor tells that it failed, so what it begins sees to both; ``stopService``
+    is waited for, so it has a deadline.
+    """
+
+    name = "sessiond"
+
+    def __init__(self, reactor: Any, config: Config, environment: Mapping[str, str]) -> None:
+        self._reactor = reactor
+        self._config = config
+        self._environment = environment
+        self._starting: Deferred[None] | None = None
+        self._instance: Instance | None = None
+        self._parts: Parts | None = None
+        self._bound: list[Bound] = []
+
+    def startService(self) -> None:
+        """Begin to start once the reactor runs: what fails before could not stop it."""
+        super().startService()
+        self._reactor.callWhenRunning(self._begin)
+
+    def stopService(self) -> Deferred[None]:
+        """Stop in order, within :data:`STOP_S`."""
+        super().stopService()
+        self._reactor.addSystemEventTrigger("after", "shutdown", forget_signal, self._reactor)
+        if self._starting is not None:
+            self._starting.cancel()
+        return Deferred.fromCoroutine(self._stop())
+
+    def _begin(self) -> None:
+        if self.running:
+            self._starting = Deferred.fromCoroutine(self._start())
+            self._starting.addErrback(self._failed)
+
+    async def _start(self) -> None:
+        """Bind, recover, accept."""
+        config = self._config
+        check_folders(config)
+        self._instance = claim(config.state_dir)
+        self._parts = parts = assemble(self._reactor, config, self._instance, self._environment, self._report_url)
+        for listener in config.listeners:
+            site = site_of(listener, parts.sources, self._reactor)
+            self._bound.append(await bind(self._reactor, listener, site))
+        parts.reaper.open()
+        await parts.broker.open()
+        sessions = parts.broker.sessions()
+        parts.programs.sweep_runtime({session.id for session in sessions})
+        parts.programs.reclaim_strays({session.nonce for session in sessions})
+        parts.meters.start()
+        for bound in self._bound:
+            bound.accept()
+        self._starting = None
+        self._tell()
+
+    def _report_url(self, session: Session) -> str:
+        """Give the URL where a session's program reports, on this machine; empty where no listener takes reports."""
+        found = (bound.local_url for bound in self._bound if Face.API in bound.listener.serves)
+        base = next((url for url in found if url is not None), None)
+        return "" if base is None else f"{base}api/v1/sessions/{session.id}/liveliness"
+
+    def _tell(self) -> None:
+        """Say, in one line, that it is ready and where people go."""
+        for face in (Face.PORTAL, Face.API, Face.STATIC):
+            for bound in self._bound:
+                if face in bound.listener.serves and bound.url is not None:
+                    log.info("sessiond is ready: {url}", url=bound.url)
+                    return
+        log.info("sessiond is ready")
+
+    def _failed(self, failure: Failure) -> None:
+        """Say why the daemon can't start, and end it with a status that says so too."""
+        self._starting = None
+        if failure.check(CancelledError):
+            return
+        if failure.check(*EXPECTED):
+            log.critical("sessiond can't start: {why}", why=failure.getErrorMessage())
+        else:
+            log.failure("sessiond can't start", failure)
+        exit_with(1)
+        self._reactor.stop()
+
+    async def _stop(self) -> None:
+        left_s, in_order = STOP_S, True
+        for name, step in self._stop_steps():
+            began = self._reactor.seconds()
+            try:
+                await Deferred.fromCoroutine(_awaited(step)).addTimeout(max(left_s, 0.1), self._reactor)
+            except (StepTimeout, CancelledError):
+                in_order = False
+                log.warn("stopping: {step} does not come to an end and is left as it is", step=name)
+            except Exception:  # noqa: BLE001 - whatever fails, the steps after it are taken
+                in_order = False
+                log.failure("stopping: {step} failed", step=name)
+            left_s -= max(0.0, self._reactor.seconds() - began)
+        if self._instance is not None:
+            self._instance.release(in_order=in_order)
+
+    def _stop_steps(self) -> list[Step]:
+        """List what is to be undone of a start that came as far as it came."""
+        parts = self._parts
+        steps: list[Step] = [(f"closing listeners.{bound.listener.name}", bound.close) for bound in self._bound]
+        if parts is not None:
+            steps += [("ending the sessions", lambda: parts.broker.close(SESSIONS_S)), ("letting go", parts.close)]
+        return steps
+
+
+def check_folders(config: Config) -> None:
+    """See that the folders that are to be served are there.
+
+    :raises FolderError: one is not.
+    """
+    for folder in config.static:
+        if not folder.folder.is_dir():
+            raise FolderError(f"static: {folder.folder} is no folder")
+
+
+def forget_signal(reactor: Any) -> None:
+    """Have twistd end with status 0 after a TERM or INT that was obeyed, not by the same signal once more."""
+    if getattr(reactor, "_exitSignal", None) is not None:
+        reactor._exitSignal = None
+
+
+def exit_with(status: int) -> None:
+    """Have the process end with a status, whatever twistd ends with."""
+
+    def leave() -> None:
+        for stream in (sys.__stdout__, sys.__stderr__):
+            if stream is not None:
+                stream.flush()
+        os._exit(status)
+
+    atexit.register(leave)
+
+
+async def _awaited(step: Callable[[], Awaitable[object]]) -> None:
+    await step()

@@ -1,0 +1,106 @@
+"""Makes the daemon's parts out of its configuration and joins them; nothing runs yet."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from attrs import evolve, frozen
+from twisted.logger import Logger
+
+from sessiond.boot.instance import Instance, private, private_below
+from sessiond.broker import Broker
+from sessiond.bus.local import LocalBus
+from sessiond.clock import SteadyClock
+from sessiond.config import Config, Face, StoreKind
+from sessiond.core.services import Catalogue
+from sessiond.core.session import Session
+from sessiond.entropy import SystemEntropy
+from sessiond.launchers.fixed import FixedLauncher
+from sessiond.launchers.leases import LeaseTester
+from sessiond.launchers.process import ProcessLauncher
+from sessiond.launchers.reaping import Reaper
+from sessiond.launchers.sockets import SocketTable
+from sessiond.meters import Meters
+from sessiond.ports import Launcher, Store
+from sessiond.site import Sources
+from sessiond.stores.memory import MemoryStore
+from sessiond.stores.sqlite import SqliteStore
+from sessiond.web.access import Access
+from sessiond.web.leaf import NotFound
+
+STORE_NAME = "sessions.sqlite"
+
+log = Logger()
+
+
+@frozen
+class Parts:
+    """What a daemon consists of, joined and not yet running."""
+
+    broker: Broker
+    meters: Meters
+    sources: Sources
+    programs: ProcessLauncher
+    reaper: Reaper
+    table: SocketTable
+
+    async def close(self) -> None:
+        """Let go of what the broker does not know of."""
+        self.meters.stop()
+        self.reaper.close()
+        self.table.close()
+
+
+def assemble(
+    reactor: Any,
+    config: Config,
+    instance: Instance,
+    environment: Mapping[str, str],
+    liveliness: Callable[[Session], str],
+) -> Parts:
+    """Make the parts.
+
+    :param environment: the daemon's own.
+    :param liveliness: gives the URL where a session's program reports.
+    :raises sessiond.boot.instance.FolderError: the runtime folder can't be used.
+    """
+    clock, entropy, bus = SteadyClock(reactor), SystemEntropy(), LocalBus()
+    reaper, table = Reaper(reactor), SocketTable()
+    runtime = private_below(private(config.runtime_dir), str(instance.number))
+    programs = ProcessLauncher(
+        reactor, clock, runtime, reaper, instance=instance.name, liveliness=liveliness, environ=environment
+    )
+    store = _store(config.store, instance.folder, reactor)
+    launchers: dict[str, Launcher] = {"process": programs, "fixed": FixedLauncher()}
+    catalogue = offered(config.catalogue, config.needs, environment.get("PATH"))
+    broker = Broker(catalogue, store, bus, launchers, LeaseTester(table), entropy, clock)
+    meters = Meters(catalogue.services, clock)
+    bus.subscribe(meters.hear)
+    opening = next((listener for listener in config.listeners if Face.TUNNEL in listener.serves), None)
+    sources = Sources(broker, Access(config.tokens), meters, config.static, lambda face: NotFound(), opening)
+    return Parts(broker, meters, sources, programs, reaper, table)
+
+
+def offered(catalogue: Catalogue, needs: Mapping[str, tuple[str, ...]], path: str | None) -> Catalogue:
+    """Leave out the services whose programs are not installed; the log says which.
+
+    :param path: where programs are looked for.
+    """
+    missing = {name: [p for p in programs if not shutil.which(p, path=path)] for name, programs in needs.items()}
+    for name, programs in missing.items():
+        if programs:
+            log.warn(
+                "the service {name} is not offered: {programs} is not installed",
+                name=name,
+                programs=", ".join(programs),
+            )
+    return evolve(
+        catalogue, services={name: service for name, service in catalogue.services.items() if not missing.get(name)}
+    )
+
+
+def _store(kind: StoreKind, folder: Path, reactor: Any) -> Store:
+    return MemoryStore() if kind is StoreKind.MEMORY else SqliteStore(folder / STORE_NAME, reactor)

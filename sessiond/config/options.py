@@ -1,0 +1,82 @@
+"""The options that a service declares: what a client may choose, and from what."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+from sessiond.config.table import Table, list_of, text, whole
+from sessiond.config.units import Unfit
+from sessiond.core.errors import Refused
+from sessiond.core.options import check
+from sessiond.core.services import Choice, Integer, OptionType, Pattern
+
+LARGEST = 2**53 - 1
+"""The largest whole number that JSON carries unchanged to every client."""
+
+
+def read_options(service: Table) -> dict[str, OptionType]:
+    """Read the options of a service, by name."""
+    found: dict[str, OptionType] = {}
+    for name, table in service.tables("options"):
+        if not re.fullmatch(r"[a-z][a-z0-9_]{0,31}", name, re.ASCII):
+            table.fault("", "an option's name is a lower-case letter, then letters, digits and underscores")
+        option = READERS[table.need("type", _type, "choice")](table)
+        table.done()
+        _check_default(name, option, table)
+        found[name] = option
+    return found
+
+
+def _type(value: object) -> str:
+    if not isinstance(value, str) or value not in READERS:
+        raise Unfit(f"one of {', '.join(READERS)} is needed")
+    return value
+
+
+def _choice(table: Table) -> OptionType:
+    of = table.need("of", list_of(text), ("",))
+    if not of or len(set(of)) != len(of):
+        table.fault("of", "a list of different texts is needed")
+    return Choice(of, table.need("default", text, of[0] if of else ""))
+
+
+def _integer(table: Table) -> OptionType:
+    number = whole(-LARGEST, LARGEST)
+    first = table.need("minimum", number, 0)
+    last = table.need("maximum", number, LARGEST)
+    if first > last:
+        table.fault("minimum", "is greater than maximum")
+    return Integer(first, last, table.need("default", number, first))
+
+
+def _pattern(table: Table) -> OptionType:
+    pattern = table.need("pattern", _regular_expression, ".*")
+    return Pattern(pattern, table.need("default", _any_text, ""), table.read("max_length", whole(1, 4096), 256))
+
+
+def _regular_expression(value: object) -> str:
+    try:
+        re.compile(text(value))
+    except re.error as error:
+        raise Unfit(f"not a regular expression: {error}") from None
+    return text(value)
+
+
+def _any_text(value: object) -> str:
+    if not isinstance(value, str):
+        raise Unfit("a text is needed")
+    return value
+
+
+def _check_default(name: str, option: OptionType, table: Table) -> None:
+    """Refuse a default that a client could not choose."""
+    if "default" not in table:
+        return
+    try:
+        check(name, option, option.default)
+    except (Refused, re.error):
+        table.fault("default", "is not a value that the option allows")
+
+
+READERS: dict[str, Callable[[Table], OptionType]] = {"choice": _choice, "integer": _integer, "pattern": _pattern}

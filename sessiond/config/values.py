@@ -1,0 +1,109 @@
+"""The configuration as values: checked, complete, and free of secrets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import Enum
+from pathlib import Path
+
+from attrs import Factory, field, frozen
+
+from sessiond.core.services import Catalogue
+from sessiond.ports import RelayLimits
+
+
+class Face(Enum):
+    """What a listener can serve."""
+
+    API = "api"
+    PORTAL = "portal"
+    STATIC = "static"
+    TUNNEL = "tunnel"
+    HEALTH = "health"
+    METRICS = "metrics"
+
+
+class Callers(Enum):
+    """Who may call a listener: who has a token, or anyone who reaches it."""
+
+    TOKEN = "token"  # noqa: S105 - a word of the configuration
+    ANYONE = "anyone"
+
+
+class StoreKind(Enum):
+    """Where sessions are kept."""
+
+    SQLITE = "sqlite"
+    MEMORY = "memory"
+
+
+@frozen
+class Listener:
+    """One place where the daemon listens.
+
+    :ivar endpoint: a Twisted server endpoint string; the paths in it are absolute.
+    :ivar port: its TCP port, where the configuration tells it.
+    :ivar public_url: how clients reach it, without a slash at the end; ``None`` takes the request's Host.
+    :ivar origins: origins of pages that may call and connect, beside the listener's own.
+    :ivar hosts: names that a Host header may hold, beside those of ``public_url`` and the endpoint.
+    :ivar max_connections: open connections in all; ``max_per_address`` from one address.
+    """
+
+    name: str
+    endpoint: str
+    serves: frozenset[Face]
+    callers: Callers = Callers.TOKEN
+    public_url: str | None = None
+    origins: tuple[str, ...] = ()
+    hosts: tuple[str, ...] = ()
+    max_connections: int = 4096
+    max_per_address: int = 4096
+    port: int | None = None
+
+    @property
+    def secure(self) -> bool:
+        """Say whether it speaks TLS itself."""
+        return self.endpoint.startswith("ssl:")
+
+
+@frozen
+class ApiToken:
+    """A caller that is known by name.
+
+    :ivar digest: SHA-256 of its token.
+    :ivar scopes: what it may do; ``groups`` whose services it may see and start.
+    """
+
+    name: str
+    digest: bytes = field(repr=False)
+    scopes: frozenset[str] = frozenset()
+    groups: frozenset[str] = frozenset()
+
+
+@frozen
+class StaticFolder:
+    """A folder whose files are served below ``path``, with a listing only where the operator asked for one."""
+
+    path: str
+    folder: Path
+    listing: bool = False
+
+
+@frozen
+class Config:
+    """A whole configuration.
+
+    :ivar state_dir: where all that must survive a restart is kept; ``runtime_dir`` holds sockets and output of
+        running sessions.
+    :ivar needs: the programs that a service can't do without, by the service's name.
+    """
+
+    state_dir: Path
+    runtime_dir: Path
+    listeners: tuple[Listener, ...] = ()
+    tokens: tuple[ApiToken, ...] = ()
+    store: StoreKind = StoreKind.SQLITE
+    catalogue: Catalogue = Factory(Catalogue)
+    needs: Mapping[str, tuple[str, ...]] = field(factory=dict)
+    static: tuple[StaticFolder, ...] = ()
+    tunnel: RelayLimits = Factory(RelayLimits)

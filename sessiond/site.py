@@ -1,0 +1,112 @@
+"""The resource tree: which mount points a listener has, by what it serves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from attrs import frozen
+from twisted.internet.interfaces import IReactorTime
+from twisted.web.resource import IResource, Resource
+from twisted.web.server import Request
+
+from sessiond.broker import Broker
+from sessiond.config import Face as Served
+from sessiond.config import Listener, StaticFolder
+from sessiond.meters import Meters
+from sessiond.web.access import Access, Face
+from sessiond.web.api import api_tree
+from sessiond.web.door import Door, DoorSite
+from sessiond.web.health import Health, Metrics, Readiness
+from sessiond.web.leaf import Branch
+from sessiond.web.portal import page, pages
+from sessiond.web.static import Files
+
+
+@frozen
+class Sources:
+    """What the resources of every listener draw on.
+
+    :ivar tunnel: makes the resource that opens tunnels, for a listener that presents itself so.
+    :ivar tunnel_listener: where tunnels open for those who called a listener that opens none.
+    """
+
+    broker: Broker
+    access: Access
+    meters: Meters
+    static: tuple[StaticFolder, ...]
+    tunnel: Callable[[Face], Resource]
+    tunnel_listener: Listener | None = None
+
+
+class Root(Branch):
+    """The root of a listener's tree.
+
+    ``//`` counts as ``/``, so that a mount point is found however a client has put its URL together, and no other
+    resource is reached by it.
+
+    :param fallback: takes every path that is no mount point.
+    """
+
+    def __init__(self, fallback: Resource | None = None) -> None:
+        super().__init__()
+        self._fallback = fallback
+
+    def getChildWithDefault(self, path: bytes, request: Request) -> IResource:
+        """Collapse the path, then find its first part."""
+        behind, before = request.postpath or [], request.prepath or []
+        parts = [part for part in (path, *behind) if part]
+        if behind[-1:] == [b""] or not parts:
+            parts.append(b"")
+        request.prepath, request.postpath = [*before[:-1], parts[0]], parts[1:]
+        found: IResource = super().getChildWithDefault(parts[0], request)
+        return found
+
+    def getChild(self, path: bytes, request: Request) -> Resource:
+        """Give what stands for a path that is no mount point."""
+        if self._fallback is None:
+            return super().getChild(path, request)
+        request.prepath, request.postpath = [], [path, *(request.postpath or [])]
+        return self._fallback
+
+
+def site_of(listener: Listener, sources: Sources, reactor: IReactorTime) -> DoorSite:
+    """Make what a listener serves, behind its door."""
+    door = Door(listener.max_connections, listener.max_per_address)
+    return DoorSite(tree_of(listener, sources), reactor, door, sources.meters.count_answer)
+
+
+def tree_of(listener: Listener, sources: Sources) -> Root:
+    """Make a listener's resource tree."""
+    serves = listener.serves
+    face = Face.of(listener, None if Served.TUNNEL in serves else sources.tunnel_listener)
+    folders = sources.static if Served.STATIC in serves else ()
+    whole = next((folder for folder in folders if folder.path == "/"), None)
+    root = Root(None if whole is None else Files(whole.folder, whole.listing))
+    for folder in folders:
+        if folder is not whole:
+            mount(root, folder.path, Files(folder.folder, folder.listing))
+    if Served.PORTAL in serves:
+        root.putChild(b"", page())
+        root.putChild(b"pages", pages())
+    if Served.API in serves:
+        mount(root, "/api/v1", api_tree(sources.broker, sources.access, face))
+    if Served.TUNNEL in serves:
+        root.putChild(b"tunnel", sources.tunnel(face))
+    if Served.HEALTH in serves:
+        root.putChild(b"healthz", Health())
+        root.putChild(b"readyz", Readiness(sources.broker))
+    if Served.METRICS in serves:
+        root.putChild(b"metrics", Metrics(sources.meters, sources.broker, sources.access, face))
+    return root
+
+
+def mount(root: Resource, path: str, resource: Resource) -> None:
+    """Put a resource at a path of several parts, with branches on the way there."""
+    *way, last = path.encode("ascii").strip(b"/").split(b"/")
+    for part in way:
+        below = root.getStaticEntity(part)
+        if below is None:
+            below = Branch()
+            root.putChild(part, below)
+        root = below
+    root.putChild(last, resource)
