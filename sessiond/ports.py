@@ -115,8 +115,8 @@ class Child(Protocol):
 class Launcher(Protocol):
     """Starts the programs of sessions.
 
-    Every child tells in this order: ``Started`` (or ``Failed``), ``Ready`` at most once, ``Exited`` where a main process
-    was seen to end, and exactly one ``Gone``, always the last. ``Failed`` is followed by ``Gone`` too.
+    Every child tells in this order: ``Started`` (or ``Failed``), ``Ready`` at most once, ``Exited`` where a main
+    process was seen to end, and exactly one ``Gone``, always the last. ``Failed`` is followed by ``Gone`` too.
     """
 
     adopts: bool
@@ -153,7 +153,7 @@ class TunnelClient(Protocol):
         """Connect to the endpoint and join the client to it, then tell ``Dialled``.
 
         With ``retry`` it is tried until it succeeds or the client is cut. Without, a failure tells
-        ``TunnelClosed(number, END.ENDPOINT, "unreachable")``, and the client is kept until it is cut.
+        ``TunnelClosed(number, End.ENDPOINT, "unreachable")``, and the client is kept until it is cut.
         """
 
     def cut(self, close_code: int, text: str, flush_s: float) -> None:

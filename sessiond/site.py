@@ -34,7 +34,7 @@ class Sources:
     access: Access
     meters: Meters
     static: tuple[StaticFolder, ...]
-    tunnel: Callable[[Face], Resource]
+    tunnel: Callable[[Face], IResource]
     tunnel_listener: Listener | None = None
 
 
@@ -47,7 +47,7 @@ class Root(Branch):
     :param fallback: takes every path that is no mount point.
     """
 
-    def __init__(self, fallback: Resource | None = None) -> None:
+    def __init__(self, fallback: IResource | None = None) -> None:
         super().__init__()
         self._fallback = fallback
 
@@ -61,7 +61,7 @@ class Root(Branch):
         found: IResource = super().getChildWithDefault(parts[0], request)
         return found
 
-    def getChild(self, path: bytes, request: Request) -> Resource:
+    def getChild(self, path: bytes, request: Request) -> IResource:  # type: ignore[override]
         """Give what stands for a path that is no mount point."""
         if self._fallback is None:
             return super().getChild(path, request)
@@ -81,6 +81,9 @@ def tree_of(listener: Listener, sources: Sources) -> Root:
     face = Face.of(listener, None if Served.TUNNEL in serves else sources.tunnel_listener)
     folders = sources.static if Served.STATIC in serves else ()
     whole = next((folder for folder in folders if folder.path == "/"), None)
+    if serves == {Served.TUNNEL}:
+        # A port of its own has no other path that a client could mean.
+        return Root(sources.tunnel(face))
     root = Root(None if whole is None else Files(whole.folder, whole.listing))
     for folder in folders:
         if folder is not whole:

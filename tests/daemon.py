@@ -9,6 +9,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import pytest_twisted
 from attrs import define, frozen
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ProcessExitedAlready
@@ -22,6 +23,8 @@ from twisted.web.iweb import IAgent
 
 ROOT = Path(__file__).parents[1]
 READY = "sessiond is ready"
+RUNNING: list["Daemon"] = []
+"""The daemons that a test has started."""
 
 
 @frozen
@@ -152,13 +155,20 @@ class Daemon:
             await ended
 
 
-def spawn(config: Path, trust: Path | None = None, before: Sequence[str] = (), **environment: str) -> Daemon:
+def spawn(
+    config: Path,
+    trust: Path | None = None,
+    before: Sequence[str] = (),
+    handed: socket.socket | None = None,
+    **environment: str,
+) -> Daemon:
     """Start a daemon; it is not ready yet.
 
     Its HOME is the configuration's folder, so that it leaves nothing elsewhere.
 
     :param trust: the certificate that it is to have.
     :param before: more arguments for twistd.
+    :param handed: a listening socket that it is handed as systemd does, by the name "http".
     """
     from twisted.internet import reactor
 
@@ -174,19 +184,33 @@ def spawn(config: Path, trust: Path | None = None, before: Sequence[str] = (), *
     ]
     own = {name: os.environ[name] for name in ("PATH", "LANG", "LC_ALL", "TZ") if name in os.environ}
     env = {**own, "PYTHONPATH": str(ROOT), "HOME": str(config.parent), **environment}
-    reactor.spawnProcess(output, argv[0], argv, env=env, path=str(config.parent))
-    if trust is None:
-        return Daemon(output, Agent(reactor))
-    known = trustRootFromCertificates([Certificate.loadPEM(trust.read_bytes())])
-    return Daemon(output, Agent(reactor, BrowserLikePolicyForHTTPS(known)))
+    streams: dict[int, Any] = {0: "w", 1: "r", 2: "r"}
+    if handed is not None:
+        streams[3] = handed.fileno()
+        env |= {"LISTEN_FDS": "1", "LISTEN_FDNAMES": "http"}
+        # Its own number only the process itself can tell.
+        argv = ["/bin/sh", "-c", 'LISTEN_PID=$$; export LISTEN_PID; exec "$0" "$@"', *argv]
+    reactor.spawnProcess(output, argv[0], argv, env=env, path=str(config.parent), childFDs=streams)
+    known = [] if trust is None else [Certificate.loadPEM(trust.read_bytes())]
+    daemon = Daemon(output, Agent(reactor, BrowserLikePolicyForHTTPS(trustRootFromCertificates(known))))
+    RUNNING.append(daemon)
+    return daemon
 
 
 async def started(config: Path, trust: Path | None = None, **environment: str) -> Daemon:
     """Start a daemon and wait until it is ready."""
-    daemon = spawn(config, trust, (), **environment)
+    daemon = spawn(config, trust, (), None, **environment)
     line = await daemon.line(READY)
     daemon.url = line.rpartition(": ")[2].strip()
     return daemon
+
+
+def end_all() -> None:
+    """End every daemon that a test has left running, and wait for that."""
+    while RUNNING:
+        daemon = RUNNING.pop()
+        if not daemon.output.over:
+            pytest_twisted.blockon(Deferred.fromCoroutine(daemon.stop("KILL")))
 
 
 def free_port() -> int:

@@ -5,17 +5,21 @@ import os
 import re
 import shutil
 import socket
+import tomllib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import pytest
+from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 
 from sessiond.launchers.procfs import all_pids, variable_of
 from tests.certificates import write_certificate
-from tests.daemon import READY, Daemon, free_port, spawn, started
+from tests.daemon import READY, Daemon, end_all, free_port, spawn, started
 from tests.reactor import within
+from tests.webclient import browse
 
 CONFIG = """
 state_dir = "state"
@@ -68,8 +72,9 @@ def strays(folder: Path) -> list[int]:
 
 @pytest.fixture(autouse=True)
 def nothing_left(tmp_path: Path, run: Path) -> Iterator[None]:
-    """See that no child outlives the daemon, and no session's folder."""
+    """See that no child outlives the daemon, and no session's folder; a failed test's daemon is ended."""
     yield
+    end_all()
     assert strays(tmp_path) == []
     assert not (run / "0").exists() or list((run / "0").iterdir()) == []
 
@@ -136,10 +141,76 @@ async def test_log_file(config: Path) -> None:
 async def test_ended_while_starting(config: Path) -> None:
     """A TERM that comes while the daemon starts ends it as cleanly."""
     daemon = spawn(config)
-    await daemon.line("Starting factory")
+    await daemon.line("starting on")
     assert await daemon.stop() == 0
     again = await started(config)
     assert await again.stop() == 0
+
+
+@within(60)
+async def test_whole_way(config: Path) -> None:
+    """A portal reserves, the program starts, a browser talks to it through the tunnel, and all is taken back."""
+    daemon = await started(config)
+    made = await daemon.call("POST", "/api/v1/sessions", {"service": "echo", "wait": "ready"})
+    assert (made.status, made.json["state"]) == (201, "ready")
+    browser = await browse(made.json["tunnel_url"])
+    assert browser.websocket_protocol_in_use == "binary"
+    browser.sendMessage(b"hello" * 20000, isBinary=True)
+    assert await browser.bytes(100000) == b"HELLO" * 20000
+    session = f"/api/v1/sessions/{made.json['id']}"
+    assert (await daemon.call("GET", session)).json["state"] == "connected"
+    metrics = (await daemon.call("GET", "/metrics")).json
+    assert "sessiond_tunnels_open 1\n" in metrics
+    assert 'sessiond_tunnels_carried_bytes_total{to="client"} 100000\n' in metrics
+    with pytest.raises(ConnectionRefusedError):
+        await browse(made.json["tunnel_url"])
+    assert (await daemon.call("DELETE", session)).status == 200
+    assert await browser.closed == (4410, "released")
+    await ended(daemon, session)
+    assert strays(config.parent) == []
+    with pytest.raises(ConnectionRefusedError):
+        await browse(made.json["tunnel_url"])
+    assert await daemon.stop() == 0
+    assert made.json["token"] not in daemon.text
+
+
+@within(60)
+async def test_browser_leaves(config: Path) -> None:
+    """When the browser is gone and does not come back, its session ends."""
+    daemon = await started(config)
+    made = await daemon.call("POST", "/api/v1/sessions", {"service": "echo"})
+    browser = await browse(made.json["tunnel_url"])
+    browser.sendMessage(b"hello", isBinary=True)
+    assert await browser.bytes(5) == b"HELLO"
+    browser.sendClose(1000)
+    assert (await browser.closed)[0] == 1000
+    assert (await ended(daemon, f"/api/v1/sessions/{made.json['id']}"))["reason"] == "lingered"
+    assert await daemon.stop() == 0
+
+
+@within(60)
+async def test_stop_tells_browsers(config: Path) -> None:
+    """A daemon that ends tells the browsers so, and ends their programs."""
+    daemon = await started(config)
+    made = await daemon.call("POST", "/api/v1/sessions", {"service": "echo"})
+    browser = await browse(made.json["tunnel_url"])
+    stopped = Deferred.fromCoroutine(daemon.stop())
+    assert (await browser.closed)[0] == 1001
+    assert await stopped == 0
+
+
+@within(60)
+async def test_handed_socket(config: Path) -> None:
+    """A port that systemd has opened is served; who came before the daemon was there is served too."""
+    with socket.create_server(("127.0.0.1", 0)) as handed:
+        port = handed.getsockname()[1]
+        change(config, f"tcp:{port_of(config)}:interface=127.0.0.1", "systemd:domain=INET:name=http")
+        change(config, 'callers = "anyone"', 'callers = "anyone"\ninsecure = true')
+        daemon = spawn(config, handed=handed)
+        daemon.url = f"http://127.0.0.1:{port}"
+        assert (await daemon.call("GET", "/healthz")).status == 200
+        assert f"{READY}: {daemon.url}/" in await daemon.line(READY)
+        assert await daemon.stop() == 0
 
 
 async def refused(config: Path) -> Daemon:
@@ -234,6 +305,30 @@ async def test_tls(config: Path) -> None:
     assert daemon.url == f"https://127.0.0.1:{port_of(config)}/"
     made = await daemon.call("POST", "/api/v1/sessions", {"service": "echo", "wait": "ready"})
     assert made.json["tunnel_url"].startswith(f"wss://127.0.0.1:{port_of(config)}/tunnel?token=")
+    browser = await browse(made.json["tunnel_url"])
+    browser.sendMessage(b"hello", isBinary=True)
+    assert await browser.bytes(5) == b"HELLO"
+    stopped = Deferred.fromCoroutine(daemon.stop())
+    assert (await browser.closed)[0] == 1001
+    assert await stopped == 0
+
+
+@within(60)
+async def test_tunnels_on_their_own_port(config: Path) -> None:
+    """Tunnels open on a port of their own, whatever the path, and whoever makes a session is told where."""
+    port = free_port()
+    change(config, '"api", "tunnel"', '"api"')
+    add(config, f'[listeners.tunnels]\nendpoint = "tcp:{port}:interface=127.0.0.1"\nserves = ["tunnel"]\n')
+    daemon = await started(config)
+    made = await daemon.call("POST", "/api/v1/sessions", {"service": "echo"})
+    url = made.json["tunnel_url"]
+    assert url.startswith(f"ws://127.0.0.1:{port}/tunnel?token=")
+    browser = await browse(url.replace("/tunnel", "/"))
+    browser.sendMessage(b"hello", isBinary=True)
+    assert await browser.bytes(5) == b"HELLO"
+    assert (await daemon.call("GET", "/tunnel")).status == 404
+    browser.sendClose(1000)
+    await browser.closed
     assert await daemon.stop() == 0
 
 
@@ -265,6 +360,38 @@ async def test_killed_and_started_again(config: Path) -> None:
     again = await daemon.call("POST", "/api/v1/sessions", {"service": "echo", "wait": "ready"})
     assert again.status == 201
     assert await daemon.stop() == 0
+
+
+@within(60)
+async def test_two_killed_one_started(config: Path) -> None:
+    """What a killed daemon has left is taken back even if another one is started in its stead."""
+    other = config.with_name("other.toml")
+    shutil.copy(config, other)
+    change(other, f"tcp:{port_of(config)}", f"tcp:{free_port()}")
+    for daemon in (await started(config), await started(other)):
+        assert (await daemon.call("POST", "/api/v1/sessions", {"service": "echo", "wait": "ready"})).status == 201
+        await daemon.stop("KILL")
+    assert len(strays(config.parent)) == 2
+    daemon = await started(config)
+    await until(lambda: strays(config.parent) == [])
+    await until(lambda: not any(list(folder.iterdir()) for folder in run_of(config).iterdir()))
+    assert await daemon.stop() == 0
+
+
+def run_of(config: Path) -> Path:
+    """Give the folder of a configuration's running sessions."""
+    return Path(tomllib.loads(config.read_text())["runtime_dir"])
+
+
+async def ended(daemon: Daemon, session: str) -> dict[str, Any]:
+    """Wait until a session has ended, and give it as the API tells it."""
+    from twisted.internet import reactor
+
+    while True:
+        found = await daemon.call("GET", session)
+        if found.json["state"] == "ended":
+            return dict(found.json)
+        await deferLater(reactor, 0.02)
 
 
 def port_of(config: Path) -> int:

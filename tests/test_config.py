@@ -9,8 +9,11 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from twisted.internet.endpoints import _parse
 
 from sessiond.config import Callers, Config, Face, StaticFolder, StoreKind, load, parse
+from sessiond.config.endpoints import described
+from sessiond.config.listeners import host, origin, public_url
 from sessiond.config.units import Unfit, number_range, seconds, size_bytes
 from sessiond.core.errors import ConfigError
 from sessiond.core.services import (
@@ -239,6 +242,7 @@ serves = ["health"]
 callers = "anyone"
 [listeners.handed]
 endpoint = "systemd:domain=INET:name=http"
+public_url = "http://tunnels.example.org:8080"
 serves = ["tunnel"]
 """.replace("\\\\", "\\\\\\\\"[:2])
     )
@@ -503,3 +507,34 @@ def test_any_service_is_built_or_refused(keys: dict[str, str]) -> None:
     except ConfigError as error:
         told = str(error).splitlines()
     assert all(line.startswith(("services.any", "listeners: web")) for line in told)
+
+
+@given(st.text(st.characters(codec="ascii", exclude_categories=["Cc"]), min_size=1).filter(lambda name: name[0] != "/"))
+def test_endpoint_strings(name: str) -> None:
+    """Whatever a path holds, Twisted finds the same path in the string as we did."""
+    escaped = name.replace("\\", "\\\\").replace(":", "\\:")
+    found = described(f"unix:address={escaped}", Path("/run"))
+    _, words = _parse(found.text())
+    assert words["address"] == found.words["address"] == str(Path("/run") / name)
+
+
+@given(st.text(string.printable, max_size=40))
+def test_any_endpoint_is_read_or_refused(text: str) -> None:
+    """Whatever stands for an endpoint is read or refused; what is read, Twisted reads too."""
+    for kind in ("", "tcp:", "ssl:", "unix:", "systemd:"):
+        try:
+            found = described(kind + text, Path("/run"))
+        except Unfit:
+            continue
+        _parse(found.text())
+
+
+@given(st.text(string.printable, max_size=30))
+def test_any_url_is_read_or_refused(text: str) -> None:
+    """Whatever stands for a URL, an origin or a host is read or refused."""
+    for reader in (public_url, origin, host):
+        for begin in ("", "https://", "http://["):
+            try:
+                reader(begin + text)
+            except Unfit:
+                pass

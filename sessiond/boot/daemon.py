@@ -11,16 +11,18 @@ from typing import Any
 from twisted.application.service import IService, Service
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.defer import TimeoutError as StepTimeout
+from twisted.internet.protocol import Factory
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from sessiond import log as scrubbing
-from sessiond.boot.instance import FolderError, Instance, claim
+from sessiond.boot.instance import FolderError, Instance, claim, claim_abandoned
 from sessiond.boot.listening import Bound, ListenError, bind
 from sessiond.boot.parts import Parts, assemble
 from sessiond.config import Config, Face
 from sessiond.core.errors import StoreError
 from sessiond.core.session import Session
+from sessiond.core.values import State
 from sessiond.options import Options
 from sessiond.site import site_of
 
@@ -42,6 +44,8 @@ def makeService(options: Options) -> IService:
     from twisted.internet import reactor  # noqa: PLC0415 - not before twistd has installed the one that was asked for
 
     scrubbing.install()
+    # Or each dial to a program has two lines in the log, about objects of Twisted's.
+    Factory.noisy = False
     return Daemon(reactor, options.config, os.environ)
 
 
@@ -59,6 +63,7 @@ class Daemon(Service):
         self._config = config
         self._environment = environment
         self._starting: Deferred[None] | None = None
+        self._reclaiming: Deferred[None] | None = None
         self._instance: Instance | None = None
         self._parts: Parts | None = None
         self._bound: list[Bound] = []
@@ -72,8 +77,9 @@ class Daemon(Service):
         """Stop in order, within :data:`STOP_S`."""
         super().stopService()
         self._reactor.addSystemEventTrigger("after", "shutdown", forget_signal, self._reactor)
-        if self._starting is not None:
-            self._starting.cancel()
+        for running in (self._starting, self._reclaiming):
+            if running is not None:
+                running.cancel()
         return Deferred.fromCoroutine(self._stop())
 
     def _begin(self) -> None:
@@ -93,12 +99,15 @@ class Daemon(Service):
         parts.reaper.open()
         await parts.broker.open()
         sessions = parts.broker.sessions()
-        parts.programs.sweep_runtime({session.id for session in sessions})
+        # An ended session's folder is there only where the daemon was killed before it could delete it.
+        parts.programs.sweep_runtime({session.id for session in sessions if session.state is not State.ENDED})
         parts.programs.reclaim_strays({session.nonce for session in sessions})
         parts.meters.start()
         for bound in self._bound:
             bound.accept()
         self._starting = None
+        self._reclaiming = Deferred.fromCoroutine(self._reclaim(parts))
+        self._reclaiming.addErrback(_not_reclaimed)
         self._tell()
 
     def _report_url(self, session: Session) -> str:
@@ -106,6 +115,16 @@ class Daemon(Service):
         found = (bound.local_url for bound in self._bound if Face.API in bound.listener.serves)
         base = next((url for url in found if url is not None), None)
         return "" if base is None else f"{base}api/v1/sessions/{session.id}/liveliness"
+
+    async def _reclaim(self, parts: Parts) -> None:
+        """End what daemons have left that nobody has started again; it goes on behind."""
+        for instance in claim_abandoned(self._config.state_dir):
+            log.warn("{instance} was left by a daemon that was killed: its programs are ended", instance=instance.name)
+            try:
+                await parts.reclaim(instance)
+            finally:
+                # The records are for a daemon that takes this folder over.
+                instance.release(in_order=False)
 
     def _tell(self) -> None:
         """Say, in one line, that it is ready and where people go."""
@@ -149,7 +168,11 @@ class Daemon(Service):
         parts = self._parts
         steps: list[Step] = [(f"closing listeners.{bound.listener.name}", bound.close) for bound in self._bound]
         if parts is not None:
-            steps += [("ending the sessions", lambda: parts.broker.close(SESSIONS_S)), ("letting go", parts.close)]
+            steps += [
+                ("ending the sessions", lambda: parts.broker.close(SESSIONS_S)),
+                ("closing the tunnels", parts.tunnels.close),
+                ("letting go", parts.close),
+            ]
         return steps
 
 
@@ -179,6 +202,11 @@ def exit_with(status: int) -> None:
         os._exit(status)
 
     atexit.register(leave)
+
+
+def _not_reclaimed(failure: Failure) -> None:
+    if not failure.check(CancelledError):
+        log.failure("what killed daemons have left could not be ended", failure)
 
 
 async def _awaited(step: Callable[[], Awaitable[object]]) -> None:

@@ -64,6 +64,20 @@ def claim(state_dir: Path) -> Instance:
         os.close(instances)
 
 
+def claim_abandoned(state_dir: Path) -> list[Instance]:
+    """Lock every instance's folder that was not left in order and that no daemon holds.
+
+    :raises FolderError: as :func:`claim`.
+    """
+    folder = state_dir / "instances"
+    instances = open_private(folder)
+    try:
+        found = [_claim_one(instances, number, folder) for number in _disorderly(instances, _known(instances))]
+    finally:
+        os.close(instances)
+    return [instance for instance in found if instance is not None]
+
+
 def open_private(folder: Path) -> int:
     """Make a folder if it is not there, with those above it, and open it; only the folder itself is looked at.
 
@@ -103,18 +117,31 @@ def private_below(folder: Path, name: str) -> Path:
 
 
 def _claim_below(instances: int, path: Path) -> Instance:
-    known = sorted(int(entry) for entry in os.listdir(instances) if entry.isdecimal())
-    disorderly = [number for number in known if _exists(f"{number}/{RUNNING}", instances)]
+    known = _known(instances)
     fresh = next(number for number in range(MOST_INSTANCES + 1) if number not in known)
-    for number in (*disorderly, *known, fresh):
-        folder = _open_below(instances, str(number), path / str(number))
-        try:
-            lock = _lock(folder, path / str(number))
-        finally:
-            os.close(folder)
-        if lock is not None:
-            return Instance(number, path / str(number), lock)
+    for number in (*_disorderly(instances, known), *known, fresh):
+        instance = _claim_one(instances, number, path)
+        if instance is not None:
+            return instance
     raise FolderError(f"{path}: another daemon took the last folder")
+
+
+def _known(instances: int) -> list[int]:
+    return sorted(int(entry) for entry in os.listdir(instances) if entry.isdecimal())
+
+
+def _disorderly(instances: int, known: list[int]) -> list[int]:
+    return [number for number in known if _exists(f"{number}/{RUNNING}", instances)]
+
+
+def _claim_one(instances: int, number: int, path: Path) -> Instance | None:
+    """Lock an instance's folder; ``None`` where another daemon has it."""
+    folder = _open_below(instances, str(number), path / str(number))
+    try:
+        lock = _lock(folder, path / str(number))
+    finally:
+        os.close(folder)
+    return None if lock is None else Instance(number, path / str(number), lock)
 
 
 def _lock(folder: int, path: Path) -> int | None:

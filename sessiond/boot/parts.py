@@ -23,13 +23,13 @@ from sessiond.launchers.leases import LeaseTester
 from sessiond.launchers.process import ProcessLauncher
 from sessiond.launchers.reaping import Reaper
 from sessiond.launchers.sockets import SocketTable
-from sessiond.meters import Meters
+from sessiond.meters import Meters, Traffic
 from sessiond.ports import Launcher, Store
 from sessiond.site import Sources
 from sessiond.stores.memory import MemoryStore
 from sessiond.stores.sqlite import SqliteStore
 from sessiond.web.access import Access
-from sessiond.web.leaf import NotFound
+from sessiond.ws.tunnels import Tunnels
 
 STORE_NAME = "sessions.sqlite"
 
@@ -41,11 +41,25 @@ class Parts:
     """What a daemon consists of, joined and not yet running."""
 
     broker: Broker
+    tunnels: Tunnels
     meters: Meters
     sources: Sources
     programs: ProcessLauncher
+    launcher_of: Callable[[Instance], ProcessLauncher]
     reaper: Reaper
     table: SocketTable
+
+    async def reclaim(self, instance: Instance) -> None:
+        """End the programs that another instance has left, and delete their folders.
+
+        :param instance: locked, so that no daemon has it.
+        """
+        left = self.launcher_of(instance)
+        try:
+            await left.reclaim_strays(())
+            left.sweep_runtime(())
+        finally:
+            await left.close()
 
     async def close(self) -> None:
         """Let go of what the broker does not know of."""
@@ -69,19 +83,31 @@ def assemble(
     """
     clock, entropy, bus = SteadyClock(reactor), SystemEntropy(), LocalBus()
     reaper, table = Reaper(reactor), SocketTable()
-    runtime = private_below(private(config.runtime_dir), str(instance.number))
-    programs = ProcessLauncher(
-        reactor, clock, runtime, reaper, instance=instance.name, liveliness=liveliness, environ=environment
-    )
+
+    def launcher_of(whose: Instance) -> ProcessLauncher:
+        folder = private_below(private(config.runtime_dir), str(whose.number))
+        return ProcessLauncher(
+            reactor, clock, folder, reaper, instance=whose.name, liveliness=liveliness, environ=environment
+        )
+
+    programs = launcher_of(instance)
     store = _store(config.store, instance.folder, reactor)
     launchers: dict[str, Launcher] = {"process": programs, "fixed": FixedLauncher()}
     catalogue = offered(config.catalogue, config.needs, environment.get("PATH"))
     broker = Broker(catalogue, store, bus, launchers, LeaseTester(table), entropy, clock)
-    meters = Meters(catalogue.services, clock)
+    access = Access(config.tokens)
+    tunnels = Tunnels(broker, access.check_origin, config.tunnel, reactor, clock)
+    meters = Meters(catalogue.services, clock, lambda: traffic_of(tunnels))
     bus.subscribe(meters.hear)
     opening = next((listener for listener in config.listeners if Face.TUNNEL in listener.serves), None)
-    sources = Sources(broker, Access(config.tokens), meters, config.static, lambda face: NotFound(), opening)
-    return Parts(broker, meters, sources, programs, reaper, table)
+    sources = Sources(broker, access, meters, config.static, tunnels.resource, opening)
+    return Parts(broker, tunnels, meters, sources, programs, launcher_of, reaper, table)
+
+
+def traffic_of(tunnels: Tunnels) -> Traffic:
+    """Give what all tunnels carry, for the meters."""
+    now = tunnels.meters()
+    return Traffic(now.open, now.up_bytes, now.down_bytes)
 
 
 def offered(catalogue: Catalogue, needs: Mapping[str, tuple[str, ...]], path: str | None) -> Catalogue:

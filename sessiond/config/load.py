@@ -67,7 +67,7 @@ def parse(content: bytes, folder: Path, environment: Mapping[str, str]) -> Confi
 
 def _build(root: Table, folder: Path, environment: Mapping[str, str]) -> Config:
     state_dir = folder / root.read("state_dir", text, _usual_state(environment))
-    usual_runtime = environment.get("RUNTIME_DIRECTORY") or str(state_dir / "run")
+    usual_runtime = _provided("RUNTIME_DIRECTORY", environment) or str(state_dir / "run")
     runtime_dir = folder / root.read("runtime_dir", text, usual_runtime)
     tokens = read_tokens(root)
     catalogue, needs = read_catalogue(root, folder)
@@ -92,9 +92,14 @@ def _build(root: Table, folder: Path, environment: Mapping[str, str]) -> Config:
 def _usual_state(environment: Mapping[str, str]) -> str:
     """Give systemd's StateDirectory, else the user's (XDG base directory rules)."""
     home = environment.get("HOME") or "/"
-    return environment.get("STATE_DIRECTORY") or str(
+    return _provided("STATE_DIRECTORY", environment) or str(
         Path(environment.get("XDG_STATE_HOME") or Path(home, ".local", "state")) / "sessiond"
     )
+
+
+def _provided(name: str, environment: Mapping[str, str]) -> str:
+    """Give the folder that systemd provides, the first where it provides several; empty where it provides none."""
+    return environment.get(name, "").partition(":")[0]
 
 
 def _read_store(table: Table) -> StoreKind:

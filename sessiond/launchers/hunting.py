@@ -2,8 +2,8 @@
 
 A program that forks again and again, each parent ending at once, slips through every census: the pid that was listed is
 gone before it is looked at. But its parent is always whoever adopts orphans, and a child stands in that one's list of
-children (``/proc/PID/task/*/children``) from the instant it is made. So these short lists are read in a tight loop, until
-one reading shows nothing that is wanted and nothing that went away before it could be asked.
+children (``/proc/PID/task/*/children``) from the instant it is made. So these short lists are read in a tight loop,
+until one reading shows nothing that is wanted and nothing that went away before it could be asked.
 """
 
 from __future__ import annotations
@@ -19,18 +19,21 @@ BUDGET_S = 0.02
 """How long one hunt may hold the reactor up; what it has not settled by then is settled by a later one."""
 
 
-def hunt(wanted: Mapping[Description, bool]) -> set[Description]:
+def hunt(wanted: Mapping[Description, bool]) -> tuple[set[Description], bool]:
     """Look among all orphans for some launches.
 
     :param wanted: launches, and whether what is found of them is to be killed.
-    :returns: those that can't be called gone: something of them was seen, or somebody was too quick.
+    :returns: those of which something was seen, and whether the others are sure to be gone: it is not sure where
+        somebody was too quick to be asked.
     """
     settled: set[int] = set()
     until = time.monotonic() + BUDGET_S
     shown, was_clear = _look(wanted, settled)
+    ever_shown = set(shown)
     while time.monotonic() < until and (not was_clear or any(wanted[one] for one in shown)):
         shown, was_clear = _look(wanted, settled)
-    return shown if was_clear else set(wanted)
+        ever_shown |= shown
+    return (shown if was_clear else ever_shown), was_clear
 
 
 def _look(wanted: Mapping[Description, bool], settled: set[int]) -> tuple[set[Description], bool]:

@@ -9,7 +9,7 @@ from typing import Any
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.defer import TimeoutError as NoneInTime
 from twisted.internet.endpoints import TCP4ClientEndpoint, UNIXClientEndpoint, connectProtocol
-from twisted.internet.error import ConnectError
+from twisted.internet.error import ConnectError, ConnectingCancelledError
 from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.internet.task import deferLater
@@ -96,7 +96,7 @@ class HttpProbe:
     async def _status(self) -> int:
         line = _StatusLine(self._request)
         try:
-            await connectProtocol(self._endpoint, line).addTimeout(ANSWER_S, self._reactor)
+            await connectProtocol(self._endpoint, line)  # the endpoint has a limit of its own
             return await line.status.addTimeout(ANSWER_S, self._reactor)
         except (ConnectError, NoneInTime):
             return NO_ANSWER
@@ -118,4 +118,4 @@ def _client_of(reactor: Any, endpoint: Tcp | Unix) -> IStreamClientEndpoint:
 
 
 def _cancelled(failure: Failure) -> None:
-    failure.trap(CancelledError)
+    failure.trap(CancelledError, ConnectingCancelledError)

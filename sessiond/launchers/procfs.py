@@ -47,13 +47,20 @@ def children_of(pid: int) -> list[int]:
     one comes at its end.
     """
     found: list[int] = []
-    try:
-        for thread in os.listdir(f"/proc/{pid}/task"):
+    for thread in _names_in(f"/proc/{pid}/task"):
+        try:
             with open(f"/proc/{pid}/task/{thread}/children", "rb") as file:
                 found += map(int, file.read().split())
-    except (FileNotFoundError, ProcessLookupError):
-        pass
+        except (FileNotFoundError, ProcessLookupError):  # the thread ended; its children are another one's now
+            continue
     return found
+
+
+def _names_in(folder: str) -> list[str]:
+    try:
+        return os.listdir(folder)
+    except (FileNotFoundError, ProcessLookupError):
+        return []
 
 
 def all_pids() -> list[int]:

@@ -110,7 +110,8 @@ class Lookout:
                 self._look(sight, snapshot)
         except OSError:
             log.failure("the table of sockets can't be read")
-        self._rest()
+        finally:
+            self._rest()
 
     def _look(self, sight: Sight, snapshot: Snapshot) -> None:
         inodes = snapshot.listening_at(sight.endpoint)

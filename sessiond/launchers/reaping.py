@@ -73,6 +73,7 @@ class Reaper:
         self._trees: set[Tree] = set()
         # A child's entry is right for as long as nobody has waited for it: until then no other process gets its pid.
         self._owners: dict[int, Tree | None] = {}
+        self._doubtful: set[int] = set()
         self._suspects: dict[int, set[Tree]] = {}
         self._sweeping: IDelayedCall | None = None
         self._is_open = False
@@ -109,7 +110,7 @@ class Reaper:
 
     def exited(self, pid: int) -> None:
         """Take note that a child was waited for by Twisted."""
-        self._owners.pop(pid, None)
+        self._forget(pid)
         self.reapProcess()
 
     def reapProcess(self) -> None:
@@ -156,13 +157,14 @@ class Reaper:
         self.reapProcess()
 
     def _kill_once(self, tree: Tree) -> bool:
-        """Kill what one walk shows; says whether anything was alive.
+        """Kill what one walk shows; says whether another one is worth while at once.
 
         A signal to a group reaches all of it at one instant, and no fork slips through it (the kernel restarts a
         fork that a signal waits for). The group's number can't be anybody else's: a child of ours is in it that
         nobody has waited for.
         """
-        alive = [stat for stat in self.members(tree) if stat.state != ZOMBIE]
+        members = self.members(tree)
+        alive = [stat for stat in members if stat.state != ZOMBIE]
         own = {0, 1, self._pid, os.getpgrp()}
         for group in {stat.group for stat in alive if stat.parent == self._pid} - own:
             try:
@@ -171,47 +173,72 @@ class Reaper:
                 pass
         for stat in alive:
             send(stat.pid, stat.started, signal.SIGKILL)
-        return bool(alive)
+        worth_while = bool(alive or self._doubtful)
+        adopted = {stat.pid for stat in members if stat.state == ZOMBIE and stat.parent == self._pid} | self._doubtful
+        for pid in adopted - process.reapProcessHandlers.keys():
+            self._forget(pid)
+            _wait_for(pid)
+        return worth_while
 
     def _topmost(self, tree: Tree) -> list[int]:
         return [pid for pid, owner in self._classified().items() if owner is tree]
 
     def _classified(self) -> dict[int, Tree | None]:
-        """Say of each child of the daemon which tree it belongs to."""
-        now = children_of(self._pid)
-        owners = {pid: self._owners[pid] if pid in self._owners else self._owner(pid) for pid in now}
+        """Say of each child of the daemon which tree it belongs to.
+
+        What ended before it could be asked belongs to none, and is ``_doubtful`` until it was waited for: it can have
+        left a child of its own that this list of children does not show yet.
+        """
+        self._doubtful.clear()
+        owners: dict[int, Tree | None] = {}
+        for pid in children_of(self._pid):
+            owner = self._owners[pid] if pid in self._owners else self._owner(pid)
+            if pid not in self._doubtful:
+                owners[pid] = owner
         self._owners = owners
         return owners
 
     def _owner(self, pid: int) -> Tree | None:
         """Say which tree a child belongs to that was not seen as a child before."""
-        if pid in process.reapProcessHandlers:  # started by another part of the daemon, with nothing to adopt
-            return None
         stat = stat_of(pid)
-        if stat is None:
-            return None
-        owner = self._by_identity(stat) or self._by_nonce(stat) or self._by_session(stat)
+        owner = self._by_identity(stat) if stat is not None else None
+        if stat is None or owner is not None or pid in process.reapProcessHandlers:
+            return owner  # without an owner, another part of the daemon has started it
+        nonce = variable_of(pid, NONCE_VARIABLE)
+        if nonce is not None:  # if it is none of ours, it is what an earlier run has left
+            return self._by_nonce(nonce)
+        owner = self._by_session(stat)
         if owner is None and self._trees:
-            self._suspect(stat)
+            self._doubt(pid)
         return owner
 
     def _by_identity(self, stat: Stat) -> Tree | None:
         return _first(tree for tree in self._trees if tree.known.get(stat.pid) == stat.started)
 
-    def _by_nonce(self, stat: Stat) -> Tree | None:
-        nonce = variable_of(stat.pid, NONCE_VARIABLE)
-        return _first(tree for tree in self._trees if nonce and tree.nonce == nonce)
+    def _by_nonce(self, nonce: str) -> Tree | None:
+        return _first(tree for tree in self._trees if tree.nonce == nonce)
 
     def _by_session(self, stat: Stat) -> Tree | None:
         return _first(tree for tree in self._trees if tree.sessions & {stat.session, stat.group})
 
-    def _suspect(self, stat: Stat) -> None:
-        """Keep an orphan in mind that may be any tree's, unless it may also be some other part's of the daemon."""
-        others = [pid for pid in process.reapProcessHandlers if pid != SWEEP_KEY and self._owners.get(pid) is None]
-        if stat.state == ZOMBIE or others:
+    def _doubt(self, pid: int) -> None:
+        """Keep an orphan in mind that may be any tree's: for a moment if it has ended, else until all of them are gone.
+
+        Where another part of the daemon has children too, it may also be one of theirs: then it is left alone.
+        """
+        stat = stat_of(pid)
+        if stat is None or stat.state == ZOMBIE:
+            self._doubtful.add(pid)
             return
-        log.warn("process {pid} is an orphan of an unknown session", pid=stat.pid)
-        self._suspects[stat.pid] = set(self._trees)
+        others = [pid for pid in process.reapProcessHandlers if pid != SWEEP_KEY and self._owners.get(pid) is None]
+        if not others:
+            log.warn("process {pid} is an orphan of an unknown session", pid=pid)
+            self._suspects[pid] = set(self._trees)
+
+    def _forget(self, pid: int) -> None:
+        """Forget a child, as its pid can soon be another's."""
+        self._owners.pop(pid, None)
+        self._suspects.pop(pid, None)
 
     def _remember(self, tree: Tree, found: list[Stat]) -> None:
         if len(tree.known) + len(found) > KNOWN_MOST:
@@ -233,8 +260,7 @@ class Reaper:
             ended = _ended_child()
             if ended is None:
                 break
-            self._owners.pop(ended, None)
-            self._suspects.pop(ended, None)
+            self._forget(ended)
             own = process.reapProcessHandlers.get(ended)
             if own is not None:
                 own.reapProcess()
@@ -246,6 +272,9 @@ class Reaper:
 
     def _settle(self) -> None:
         owners = self._classified()
+        if self._doubtful:
+            self.reapProcess()
+            return
         populated = {owner for owner in owners.values() if owner is not None}
         for tree in self._trees - populated:
             self._fell(tree)

@@ -1,8 +1,8 @@
 """Ending what an earlier run of the daemon has left.
 
 Its processes are children of init now, or of whoever else adopts orphans, and nobody tells when they end. So they are
-looked for in the whole of ``/proc``, and where that shows nothing, among the adopted; nothing is gone before neither has
-shown anything three times in a row.
+looked for in the whole of ``/proc``, and where that shows nothing, among the adopted; nothing is gone before neither
+has shown anything three times in a row.
 """
 
 from __future__ import annotations
@@ -25,6 +25,10 @@ from sessiond.launchers.procfs import send
 from sessiond.ports import Clock, Tell
 
 EMPTY_LOOKS = 3
+DOUBTFUL_LOOKS = 50
+"""How many looks that show nothing must follow each other; more of them where something on the machine, ours or not, is
+another process every moment."""
+
 STOP_ROUNDS = 5
 QUIET_S = 1.0
 """How often is looked while nothing was asked for; ``BUSY_S`` while something is to end or may be gone."""
@@ -39,14 +43,20 @@ class Remains:
 
     description: Description
     empty_looks: int = 0
+    doubtful_looks: int = 0
     asked: bool = False
     killing: bool = False
     over: bool = False
 
-    def looked(self, census: Census, *, shows: bool) -> None:
-        """Take note of one look; ``over`` after three that showed nothing."""
-        self.empty_looks = 0 if shows else self.empty_looks + 1
-        self.over = self.empty_looks >= EMPTY_LOOKS
+    def looked(self, census: Census, *, shows: bool, is_sure: bool) -> None:
+        """Take note of one look; ``over`` after some that showed nothing."""
+        if shows:
+            self.empty_looks = self.doubtful_looks = 0
+        elif is_sure:
+            self.empty_looks += 1
+        else:
+            self.doubtful_looks += 1
+        self.over = self.empty_looks >= EMPTY_LOOKS or self.doubtful_looks >= DOUBTFUL_LOOKS
         if self.over:
             self.found_empty()
         else:
@@ -173,12 +183,16 @@ class Search:
             kill_all(killing, census)
         remains_now = list(self._remains)
         hidden = [remains for remains in remains_now if not remains.description.members(census)]
-        shown = hunt({remains.description: remains.killing for remains in hidden}) if hidden else set()
+        shown, is_sure = hunt({remains.description: remains.killing for remains in hidden})
         for remains in remains_now:
-            remains.looked(census, shows=remains not in hidden or remains.description in shown)
+            shows = remains not in hidden or remains.description in shown
+            remains.looked(census, shows=shows, is_sure=is_sure)
         self._remains = [remains for remains in self._remains if not remains.over]
         if self._remains and self._call is None:
-            busy = any(remains.asked or remains.killing or remains.empty_looks for remains in self._remains)
+            busy = any(
+                remains.asked or remains.killing or remains.empty_looks or remains.doubtful_looks
+                for remains in self._remains
+            )
             self._look_in(BUSY_S if busy else QUIET_S)
 
 

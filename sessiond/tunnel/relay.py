@@ -1,4 +1,4 @@
-"""The relay between a client's WebSocket and an endpoint: holds, joins, counts, ends. How frames look is not its matter."""
+"""The relay between a client's WebSocket and an endpoint: holds, joins, counts, ends. It knows no frames."""
 
 from __future__ import annotations
 
@@ -106,6 +106,8 @@ class ByteRelay:
         self._endpoint, self._phase = endpoint, _Phase.OPEN
         held, self._held = self._held, []
         endpoint.attach(self, self._up)
+        if self._down.refused_at is not None:
+            endpoint.pause()
         for payload in held:
             endpoint.write(payload)
         self._up.release()

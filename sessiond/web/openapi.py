@@ -112,9 +112,7 @@ ORDER = record(
     required=("service",),
     additionalProperties=False,
 )
-EXTENSION = record(
-    {"deadline": words(Deadline), "by_s": {**NUMBER, "exclusiveMinimum": 0}}, additionalProperties=False
-)
+EXTENSION = record({"deadline": words(Deadline), "by_s": {**NUMBER, "exclusiveMinimum": 0}}, additionalProperties=False)
 PROBLEM_SCHEMA = record(
     {
         "type": TEXT,

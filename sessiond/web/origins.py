@@ -12,7 +12,8 @@ LAST_PORT = 65535
 
 # No dot at the end: "example.org." is another origin than "example.org" to a browser. No user, no path, no zone.
 _AUTHORITY = re.compile(
-    r"(?:\[(?P<v6>[0-9a-f:.]{2,45})\]|(?P<name>[a-z0-9_](?:[a-z0-9_.-]{0,252}[a-z0-9_-])?))(?::(?P<port>[0-9]{1,5}))?",
+    r"(?:\[(?P<v6>[0-9a-f]{0,4}:[0-9a-f:.]{1,44})\]|(?P<name>[a-z0-9_](?:[a-z0-9_.-]{0,252}[a-z0-9_-])?))"
+    r"(?::(?P<port>[0-9]{1,5}))?",
     re.ASCII,
 )
 _ORIGIN = re.compile(r"http(?P<secure>s?)://(?P<authority>.+)", re.ASCII)

@@ -16,6 +16,7 @@ from twisted.web.static import DirectoryLister, File
 from sessiond.core.errors import Code, Refused
 from sessiond.web.answers import Answer, problem, refuse, send
 from sessiond.web.bodies import header
+from sessiond.web.leaf import NotFound
 
 TYPES = {
     ".css": "text/css; charset=utf-8",
@@ -112,6 +113,7 @@ class _OneFile(File):
     contentTypes = TYPES
     # Twisted would say of a .gz that it is something else, compressed, and browsers would unpack the download.
     contentEncodings = {}  # noqa: RUF012 - as in the base class
+    childNotFound = forbidden = NotFound()
 
 
 def _render_file(request: Request, path: Path) -> int | bytes:

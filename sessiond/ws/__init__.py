@@ -2,4 +2,4 @@
 
 import txaio
 
-txaio.use_twisted()
+txaio.use_twisted()  # type: ignore[no-untyped-call]

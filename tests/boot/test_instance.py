@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from sessiond.boot.instance import FolderError, claim, private, private_below
+from sessiond.boot.instance import FolderError, claim, claim_abandoned, private, private_below
 
 
 def modes(folder: Path) -> set[int]:
@@ -119,3 +119,19 @@ def test_private_below(tmp_path: Path) -> None:
     private(tmp_path / "run")
     assert private_below(tmp_path / "run", "0") == private_below(tmp_path / "run", "0")
     assert modes(tmp_path / "run") == {0o700}
+
+
+def test_abandoned(tmp_path: Path) -> None:
+    """What killed daemons have left is found, and neither what is in order nor what somebody holds."""
+    first, second, third = (claim(tmp_path / "s") for _ in range(3))
+    first.release(in_order=True)
+    second.release(in_order=False)
+    (abandoned,) = claim_abandoned(tmp_path / "s")
+    assert abandoned.number == 1
+    assert claim_abandoned(tmp_path / "s") == []
+    abandoned.release(in_order=False)
+    third.release(in_order=True)
+    again = claim(tmp_path / "s")
+    assert again.number == 1
+    again.release(in_order=True)
+    assert claim_abandoned(tmp_path / "s") == []

@@ -15,6 +15,7 @@ PACKAGES: Mapping[str, str] = {
     "Xvnc": "tigervnc-standalone-server",
     "xclock": "x11-apps",
     "xeyes": "x11-apps",
+    "xcalc": "x11-apps",
     "xterm": "xterm",
     "chromium": "chromium",
     FONT: "fonts-dejavu-core",
@@ -22,6 +23,8 @@ PACKAGES: Mapping[str, str] = {
     "setsid": "util-linux",
     "prlimit": "util-linux",
     "setpriv": "util-linux",
+    "unshare": "util-linux",
+    "mount": "mount",
 }
 """Program (found on the PATH) or file, and the Debian package that brings it."""
 

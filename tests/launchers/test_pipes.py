@@ -43,7 +43,8 @@ class Transport:
 
 def test_life() -> None:
     """Output waits until somebody takes it, and after the end of its input a program is written nothing."""
-    transport, pipes, received = Transport(), Pipes(), []
+    transport, pipes = Transport(), Pipes()
+    received: list[bytes] = []
     pipes.opened(transport)
     pipes.received(b"lost")
     pipes.take(received.append)

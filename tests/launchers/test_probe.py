@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from twisted.internet.error import ConnectionRefusedError as Refused
@@ -30,10 +31,10 @@ class Asked:
         """How often it has connected."""
         return len(self.reactor.tcpClients)
 
-    def accept(self) -> tuple[object, StringTransport]:
+    def accept(self) -> tuple[Any, StringTransport]:
         """Accept the newest connection."""
         factory = self.reactor.tcpClients[-1][2]
-        protocol = factory.buildProtocol(None)
+        protocol: Any = factory.buildProtocol(None)
         transport = StringTransport()
         protocol.makeConnection(transport)
         return protocol, transport
@@ -41,7 +42,7 @@ class Asked:
     def answer(self, data: bytes) -> StringTransport:
         """Accept the newest connection and answer on it."""
         protocol, transport = self.accept()
-        protocol.dataReceived(data)  # type: ignore[attr-defined]
+        protocol.dataReceived(data)
         return transport
 
 
@@ -80,7 +81,7 @@ def test_asks_again(asked: Asked, answer: bytes) -> None:
 
 def test_refused(asked: Asked) -> None:
     """A refused connection is tried again."""
-    factory = asked.reactor.tcpClients[-1][2]
+    factory: Any = asked.reactor.tcpClients[-1][2]
     factory.clientConnectionFailed(None, Failure(Refused()))
     asked.reactor.advance(AGAIN_S)
     assert asked.dials == 2
@@ -89,7 +90,7 @@ def test_refused(asked: Asked) -> None:
 def test_closed_without_answer(asked: Asked) -> None:
     """A connection that ends without an answer is made again."""
     protocol, _ = asked.accept()
-    protocol.connectionLost(Failure(Refused()))  # type: ignore[attr-defined]
+    protocol.connectionLost(Failure(Refused()))
     asked.reactor.advance(AGAIN_S)
     assert asked.dials == 2
 

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 from twisted.internet.task import Clock
-from twisted.logger import LogEvent, globalLogPublisher
+from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
+from zope.interface import implementer
 
 from sessiond.clock import SteadyClock
 from sessiond.core.values import Endpoint, Tcp, Unix
@@ -174,17 +175,21 @@ def test_unreadable(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """A program whose descriptors can't be read is never called ready, nor its port taken; the log says why, once."""
     logged: list[LogEvent] = []
 
+    @implementer(ILogObserver)
+    def observe(event: LogEvent) -> None:
+        logged.append(event)
+
     def refuse(pid: int) -> frozenset[int]:
         raise PermissionError
 
     monkeypatch.setattr(readiness, "held_by", refuse)
     world.watch()
     world.table.listen(OUR_SOCKET)
-    globalLogPublisher.addObserver(logged.append)
+    globalLogPublisher.addObserver(observe)
     try:
         world.ticks(9)
     finally:
-        globalLogPublisher.removeObserver(logged.append)
+        globalLogPublisher.removeObserver(observe)
     assert world.told == []
     assert len([event for event in logged if "CAP_SYS_PTRACE" in (event["log_format"] or "")]) == 1
 

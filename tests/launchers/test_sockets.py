@@ -42,7 +42,7 @@ def inode(listener: socket.socket) -> int:
     ],
 )
 def test_tcp(table: SocketTable, family: int, address: str, v6_only: int | None, reached: bool) -> None:
-    """A listener counts if, and only if, a connection to 127.0.0.1 would reach it; before it listens it is not there."""
+    """A listener counts if, and only if, it listens and a connection to 127.0.0.1 would reach it."""
     with socket.socket(family) as listener:
         if v6_only is not None:
             listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, v6_only)

@@ -18,7 +18,7 @@ runtime_dir = "{runtime}"
 
 [listeners.web]
 endpoint = "tcp:0:interface=127.0.0.1"
-serves = ["api", "health"]
+serves = ["api", "tunnel", "health"]
 callers = "anyone"
 
 [services.clock]

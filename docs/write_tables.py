@@ -1,0 +1,130 @@
+"""Writes the tables that the documents include, from where the daemon itself has what stands in them.
+
+``write(folder)`` is called by ``conf.py`` each time that Sphinx runs; nothing that it writes is kept in the repository.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from docs.draw_states import NEVER, svg, word_of
+from sessiond.clock import SteadyClock
+from sessiond.core.errors import CLOSE_CODES, SHAPES, Code
+from sessiond.core.machine import ROWS, TABLE, RowKey
+from sessiond.core.rules import SAME, Rule
+from sessiond.core.values import Deadline, State
+from sessiond.meters import Level, Meters, Now
+from sessiond.tunnel.client import LEFT_BEHIND
+from sessiond.tunnel.relay import FAULTS
+from sessiond.ws.socket import FAILURES
+
+Row = tuple[str, ...]
+
+CUTS = (Code.ALREADY_CONNECTED, Code.UNREACHABLE)
+"""The codes that end one tunnel of a session which goes on."""
+
+
+def write(folder: Path) -> None:
+    """Write all of it."""
+    folder.mkdir(exist_ok=True)
+    for name, text in (
+        ("states.svg", svg()),
+        ("transitions.txt", table(("Event or deadline", "State", "What it does", "Next state"), transitions())),
+        ("problems.txt", table(("Code", "HTTP", "Close code", "Title"), problems())),
+        ("closes.txt", table(("Close code", "Text"), closes())),
+        ("metrics.txt", table(("Metric", "Type", "What it tells"), metrics())),
+    ):
+        (folder / name).write_text(text, encoding="utf-8")
+
+
+def table(head: Row, rows: Iterable[Row]) -> str:
+    """Write a table as reST."""
+    lines = [".. list-table::", "   :header-rows: 1", "   :class: generated", ""]
+    for row in (head, *rows):
+        lines += [f"   {'* -' if i == 0 else '  -'} {cell}" for i, cell in enumerate(row)]
+    return "\n".join((*lines, ""))
+
+
+def literal(words: Iterable[str]) -> str:
+    """Write some words as they stand in requests and answers."""
+    return ", ".join(f"``{word}``" for word in words)
+
+
+def transitions() -> Iterator[Row]:
+    """Tell every pair of event and state that can be; pairs with the same rule share a row."""
+    yield ("reserve", "(none)", what_of(TABLE[next(pair for pair in TABLE if pair[0] is None)]), "")
+    for key, row in ROWS.items():
+        for states, rule in row.items():
+            yield (name_of(key), ", ".join(state.value for state in states), what_of(rule), next_of(states, key, rule))
+
+
+def name_of(key: RowKey) -> str:
+    """Name an event; a deadline is set off as in the picture."""
+    return f"*{word_of(key)}*" if isinstance(key, Deadline) else word_of(key)
+
+
+def next_of(states: Iterable[State], key: RowKey, rule: Rule) -> str:
+    """Tell where a rule may lead from these states; empty where they stay."""
+    pairs = [(state, to) for state in states for to in rule.to if to is not state and (state, key, to) not in NEVER]
+    return ", ".join(dict.fromkeys(to.value for _, to in pairs))
+
+
+def what_of(rule: Rule) -> str:
+    """Say what a rule does: in its own words, or in those for the rules that are made by the dozen."""
+    if rule is SAME:
+        return "Comes late or twice, and changes nothing."
+    maker = rule.act.__qualname__.partition(".")[0]
+    made_of = inspect.getclosurevars(rule.act).nonlocals
+    if maker == "stopping":
+        return f"The session is being ended, ``{made_of['reason'].value}``."
+    if maker == "ending":
+        return f"The session has ended, ``{made_of['reason'].value}``: nothing of it runs."
+    if maker == "refuse":
+        return f"Refused, ``{made_of['code'].value}``: {made_of['detail']}."
+    if maker == "answer_at_once":
+        return f"The caller is told at once: {made_of['verdict'].value}."
+    return inspect.cleandoc(rule.act.__doc__ or "").splitlines()[0]
+
+
+def problems() -> Iterator[Row]:
+    """Tell every code of a problem document."""
+    for code, shape in SHAPES.items():
+        yield (f"``{code.value}``", str(shape.http), str(shape.close), shape.title)
+
+
+def closes() -> Iterator[Row]:
+    """Tell every way in which a tunnel is closed from our side, in order of the code."""
+    texts: defaultdict[int, list[str]] = defaultdict(list)
+    texts[LEFT_BEHIND.code].append(LEFT_BEHIND.text)
+    for reason, close_code in CLOSE_CODES.items():
+        texts[close_code].append(reason.value)
+    for code in CUTS:
+        texts[SHAPES[code].close].append(code.value)
+    for _, close in FAULTS.values():
+        texts[close.code].append(close.text)
+    for close_code, text in FAILURES.items():
+        texts[close_code].append(text)
+    for close_code in sorted(texts):
+        yield (str(close_code), literal(texts[close_code]))
+
+
+def metrics() -> Iterator[Row]:
+    """Tell every metric, with the labels that it has."""
+    from twisted.internet.task import Clock  # noqa: PLC0415 - no reactor where only a picture is drawn
+
+    meters = Meters(("any",), SteadyClock(Clock()))
+    lines = meters.text(Now((), {"any": Level(1, 0, 0)}, 0)).splitlines()
+    for at, line in enumerate(lines):
+        if line.startswith("# HELP "):
+            _, _, name, said = line.split(" ", 3)
+            kind = lines[at + 1].rsplit(" ", 1)[1]
+            yield (f"``{name}``", kind, said + labels_of(lines[at + 2]))
+
+
+def labels_of(sample: str) -> str:
+    """Name the labels of a sample."""
+    found = [part.split("=")[0] for part in sample.partition("{")[2].rpartition("}")[0].split(",") if part]
+    return f" Labels: {literal(found)}." if found else ""

@@ -1,0 +1,204 @@
+"""A client's WebSocket of a tunnel, with Autobahn to do the framing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import txaio
+from autobahn.twisted.websocket import WebSocketServerFactory, WebSocketServerProtocol
+from autobahn.websocket.types import ConnectionRequest
+from twisted.internet.interfaces import IAddress, IPushProducer
+from twisted.internet.protocol import connectionDone
+from twisted.python.failure import Failure
+
+from sessiond.ports import Close, RelayLimits
+from sessiond.tunnel.relay import ClientEar
+
+SUBPROTOCOL = "binary"
+NO_CODE = 1005
+"""A close frame came without a code (RFC 6455 section 7.1.5)."""
+CLOSE_TEXT_BYTES = 123
+CONTROL_BYTES = 125
+"""RFC 6455 section 5.5: the most that a control frame holds; two bytes of a close frame's are its code."""
+
+FAILURES = {
+    1002: "protocol error",
+    1003: "only binary messages are carried",
+    1007: "invalid text",
+    1009: "the message is too large",
+}
+"""What a client is told that broke a rule; Autobahn's own words name numbers and inner things."""
+
+
+class TunnelSocket(WebSocketServerProtocol):
+    """The :class:`sessiond.tunnel.relay.ClientSide` on Autobahn's own message calls.
+
+    What comes is passed on piece by piece (the streaming calls), so that a message of any size costs no memory. Time
+    is not Autobahn's matter here: the relay pings, judges and, in the end, aborts.
+    """
+
+    # Below "error" Autobahn writes whole requests and every frame; what is worth a line, the tunnel says itself.
+    log = txaio.make_logger(level="error")  # type: ignore[attr-defined]
+
+    transport: Any
+    ear: ClientEar | None = None
+    refuses = False
+
+    # -- what the relay wants ----------------------------------------------------------------------------------------
+
+    def attach(self, ear: ClientEar, producer: IPushProducer) -> None:
+        """Begin to tell what comes."""
+        self.ear = ear
+        self.transport.registerProducer(_Noting(self, producer), True)
+
+    def send(self, payload: bytes) -> None:
+        """Send one binary message."""
+        self.sendMessage(payload, isBinary=True)  # type: ignore[no-untyped-call]
+
+    def ping(self) -> None:
+        """Send a ping; any sign of life is an answer."""
+        self.sendPing()
+
+    def close(self, close: Close) -> None:
+        """Send a close frame behind what was sent."""
+        if self.state == self.STATE_OPEN:
+            text = close.text.encode()[:CLOSE_TEXT_BYTES].decode(errors="ignore").encode()
+            self.sendCloseFrame(close.code, text, isReply=False)
+
+    def pause(self) -> None:
+        """Read nothing until ``resume``."""
+        self.transport.pauseProducing()
+
+    def resume(self) -> None:
+        """Read again."""
+        self.transport.resumeProducing()
+
+    def abort(self) -> None:
+        """Let go now."""
+        self.transport.abortConnection()
+
+    # -- what Autobahn tells -----------------------------------------------------------------------------------------
+
+    def onConnect(self, request: ConnectionRequest) -> str | None:
+        """Answer the one subprotocol that is spoken, if it is offered."""
+        return SUBPROTOCOL if SUBPROTOCOL in request.protocols else None
+
+    def onMessageBegin(self, isBinary: bool) -> None:
+        """A message begins; bytes can't come as text."""
+        super().onMessageBegin(isBinary)
+        if not isBinary and not self.failedByMe:
+            self._fail_connection(1003)
+
+    def onMessageFrameData(self, payload: bytes) -> None:
+        """Pass a piece on; nothing that comes after a failure counts."""
+        if payload and self.ear is not None and not self.failedByMe:
+            self.ear.client_sent(payload)
+
+    def onMessageFrameEnd(self) -> None:
+        """Nothing was gathered."""
+
+    def onMessageEnd(self) -> None:
+        """Nothing was gathered."""
+
+    def onFrameData(self, payload: bytes) -> bool | None:
+        """Once a close frame was sent nothing counts but the answer: the rest is dropped, however long it is."""
+        if self.state != self.STATE_OPEN and self.current_frame.length > CONTROL_BYTES:
+            return None
+        return super().onFrameData(payload)
+
+    def onPing(self, payload: bytes) -> None:
+        """Answer, unless the client takes no bytes: then its pings would fill memory."""
+        if not self.refuses:
+            self.sendPong(payload)  # type: ignore[no-untyped-call]
+
+    def onCloseFrame(self, code: Any, reasonRaw: Any) -> bool | None:
+        """The client closes, or answers our close frame; either way Autobahn answers and hangs up."""
+        done = super().onCloseFrame(code, reasonRaw)
+        if self.ear is not None and not self.failedByMe:
+            self.ear.client_closed(Close(NO_CODE if code is None else code, self.remoteCloseReason or ""))
+        return done
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """Its connection is gone."""
+        self._connectionLost(reason)  # type: ignore[arg-type]
+        ear, self.ear = self.ear, None
+        if ear is not None:
+            ear.client_gone()
+
+    # -- where Autobahn is put right ---------------------------------------------------------------------------------
+
+    def dataReceived(self, data: bytes) -> None:
+        """Take what came."""
+        if self.ear is not None:
+            self.ear.client_heard()
+        self._dataReceived(data)
+
+    def sendData(self, data: bytes, sync: bool = False, chopsize: int | None = None) -> None:
+        """Write, without the words that Autobahn would make for its log each time."""
+        self.transport.write(data)
+
+    def _fail_connection(self, code: int = 1002, reason: str = "") -> None:
+        if self.failedByMe or self.state != self.STATE_OPEN:
+            return
+        self.failedByMe = True
+        close = Close(code, FAILURES.get(code, FAILURES[1002]))
+        if self.ear is not None:
+            self.ear.client_failed(close)
+        else:
+            self.close(close)
+
+    def _closeConnection(self, abort: bool = False) -> None:
+        # Autobahn resets the connection where the close frames were exchanged; the relay does so only in the end.
+        self.transport.loseConnection()
+
+
+class _Noting:
+    """Passes a producer's calls on, and notes whether the client takes bytes."""
+
+    def __init__(self, socket: TunnelSocket, producer: IPushProducer) -> None:
+        self._socket, self._producer = socket, producer
+
+    def pauseProducing(self) -> None:
+        self._socket.refuses = True
+        self._producer.pauseProducing()
+
+    def resumeProducing(self) -> None:
+        self._socket.refuses = False
+        self._producer.resumeProducing()
+
+    def stopProducing(self) -> None:
+        self._producer.stopProducing()
+
+
+def tunnel_factory(limits: RelayLimits, reactor: object) -> WebSocketServerFactory:
+    """Make what all tunnel sockets share: their limits.
+
+    The handshake comes whole from the HTTP channel, which has its own deadlines for it.
+    """
+    factory: Any = WebSocketServerFactory(server=None, reactor=reactor)  # type: ignore[no-untyped-call]
+    factory.setProtocolOptions(
+        versions=[13],
+        webStatus=False,
+        failByDrop=False,
+        echoCloseCodeReason=True,
+        openHandshakeTimeout=0,
+        closeHandshakeTimeout=0,
+        autoPingInterval=0,
+        maxFramePayloadSize=limits.message_bytes,
+        maxMessagePayloadSize=limits.message_bytes,
+        perMessageCompressionAccept=lambda offers: None,
+        tcpNoDelay=True,
+    )
+    return factory  # type: ignore[no-any-return]
+
+
+class Handing:
+    """A factory that gives out one socket that was made before: Autobahn's resource asks for it."""
+
+    def __init__(self, socket: TunnelSocket, factory: WebSocketServerFactory) -> None:
+        self._socket = socket
+        self._socket.factory = factory
+
+    def buildProtocol(self, address: IAddress) -> TunnelSocket:
+        """Give the socket."""
+        return self._socket

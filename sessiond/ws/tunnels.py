@@ -1,0 +1,120 @@
+"""All tunnels of the daemon: where they are made, counted and closed."""
+
+from __future__ import annotations
+
+from attrs import frozen
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.web.resource import IResource
+from twisted.web.server import Request, Site
+
+from sessiond.core.errors import SHAPES, Code, Refused
+from sessiond.core.session import Session
+from sessiond.ports import Clock, RelayLimits
+from sessiond.tunnel.client import Tunnel
+from sessiond.tunnel.relay import ByteRelay
+from sessiond.web.access import Face
+from sessiond.web.wire import WebSite
+from sessiond.ws.channel import Admits, CheckOrigin, TunnelResource
+from sessiond.ws.handshake import Upgrade, feed, switch
+from sessiond.ws.socket import TunnelSocket, tunnel_factory
+
+
+@frozen
+class Meters:
+    """What the tunnels come to.
+
+    :ivar open: clients that are admitted and not gone yet.
+    :ivar up_bytes: carried from clients to endpoints since the daemon's start; ``down_bytes`` the other way.
+    """
+
+    open: int
+    up_bytes: int
+    down_bytes: int
+
+
+class Tunnels:
+    """Makes tunnels, knows those that are there, and closes them.
+
+    :param check_origin: ``Access.check_origin``.
+    :param reactor: dials endpoints, and keeps the time of the HTTP channels.
+    """
+
+    def __init__(
+        self,
+        broker: Admits,
+        check_origin: CheckOrigin,
+        limits: RelayLimits,
+        reactor: IReactorTime,
+        clock: Clock,
+    ) -> None:
+        self._broker, self._check_origin, self._limits = broker, check_origin, limits
+        self._reactor, self._clock = reactor, clock
+        self._factory = tunnel_factory(limits, reactor)
+        self._there: set[Tunnel] = set()
+        self._past_up_bytes = self._past_down_bytes = 0
+        self._closed: Deferred[None] | None = None
+
+    def resource(self, face: Face) -> IResource:
+        """Give what answers ``/tunnel`` on a port that serves other things too."""
+        return TunnelResource(self._broker, self._check_origin, face, self)
+
+    def site(self, face: Face) -> Site:
+        """Give what answers on a port that serves tunnels only, whatever path is asked for."""
+        return WebSite(self.resource(face), self._reactor)
+
+    def meters(self) -> Meters:
+        """Count."""
+        counters = [tunnel.counters for tunnel in self._there]
+        return Meters(
+            len(self._there),
+            self._past_up_bytes + sum(counter.up_bytes for counter in counters),
+            self._past_down_bytes + sum(counter.down_bytes for counter in counters),
+        )
+
+    def close(self) -> Deferred[None]:
+        """Admit nobody any more and end what is there; fires when nothing is left, within the limit ``close_s``."""
+        if self._closed is None:
+            self._closed = Deferred()
+            for tunnel in tuple(self._there):
+                tunnel.cut(SHAPES[Code.SHUTTING_DOWN].close, Code.SHUTTING_DOWN.value, 0.0)
+            self._look_whether_empty()
+        waiter: Deferred[None] = Deferred()
+        self._closed.addCallback(lambda _: waiter.callback(None))
+        return waiter
+
+    # -- what the resource in front of them wants --------------------------------------------------------------------
+
+    def new(self, session: Session) -> Tunnel:
+        """Make a tunnel for a client that is about to be admitted.
+
+        :raises Refused: ``shutting-down``.
+        """
+        if self._closed is not None:
+            raise Refused(Code.SHUTTING_DOWN)
+        tunnel = Tunnel(session.id, self._reactor, self._clock, self._forget)
+        self._there.add(tunnel)
+        return tunnel
+
+    def open(self, tunnel: Tunnel, request: Request, upgrade: Upgrade) -> None:
+        """Answer 101, and join the client to its tunnel."""
+        socket = TunnelSocket()
+        try:
+            switch(request, upgrade, socket, self._factory)
+            relay = ByteRelay(socket, self._limits, self._clock, tunnel)
+        except BaseException:
+            tunnel.dropped()
+            raise
+        tunnel.opened(relay)
+        feed(request, socket)
+
+    def _forget(self, tunnel: Tunnel) -> None:
+        if tunnel in self._there:
+            self._there.remove(tunnel)
+            self._past_up_bytes += tunnel.counters.up_bytes
+            self._past_down_bytes += tunnel.counters.down_bytes
+            self._look_whether_empty()
+
+    def _look_whether_empty(self) -> None:
+        if self._closed is not None and not self._there and not self._closed.called:
+            self._closed.callback(None)

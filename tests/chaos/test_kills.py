@@ -1,0 +1,184 @@
+"""``kill -9`` of the daemon at every effect and every save: the next start finds all, ends all, and lies about nothing."""
+
+import http.client
+import json
+import shutil
+import signal
+import sqlite3
+import sys
+from collections import defaultdict
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from attrs import define, field
+
+from sessiond.core.session import Session
+from sessiond.core.values import Reason, State
+from sessiond.launchers.leases import can_bind
+from sessiond.stores.tables import Tables
+from tests.e2e.places import Place
+from tests.e2e.running import Running, launched_below, running, until
+from tests.e2e.wire import Refusal, Tunnel
+
+STRUCK = Path(__file__).parent / "struck.py"
+ECHO = Path(__file__).parents[1] / "e2e" / "programs" / "echo.py"
+
+EFFECTS = ("TakeLeases", "Launch", "Answer", "Dial", "Halt", "Cut", "Offer", "FreeLeases", "Tidy")
+SAVES = (
+    *("launching", "launching#2", "launching#3", "queued", "ready", "connected", "connected#2"),
+    *("stopping", "ended", "ended#2", "launching#4"),
+)
+POINTS = (
+    *(f"{when}:{effect}" for effect in EFFECTS for when in ("before", "after")),
+    "spawned",
+    "spawned#2",
+    *(f"{when}:{save}" for save in SAVES for when in ("saving", "saved")),
+)
+
+SERVICE = """
+[services.echo]
+kind = "tcp"
+launcher = "process"
+command = ["${{python}}", "-S", {echo}, "${{port}}"]
+count = 1
+ports = "{first}-{last}"
+queueing = true
+limits = {{ queue = "1m", linger = "1m" }}
+stop = ["term 1s", "kill 5s"]
+"""
+
+BROKEN = (OSError, http.client.HTTPException, json.JSONDecodeError)
+"""What a caller sees when the daemon goes while it is asked."""
+
+
+@define
+class Told:
+    """What a caller was told of each session, in order.
+
+    :ivar tokens: those that it was given, by the session's id.
+    :ivar answered: it has sent something through the tunnel and was answered.
+    """
+
+    states: "defaultdict[str, list[tuple[str, str | None]]]" = field(factory=lambda: defaultdict(list))
+    tokens: dict[str, str] = field(factory=dict)
+    answered: bool = False
+
+    def hear(self, shape: dict[str, Any]) -> dict[str, Any]:
+        """Take note of what was told."""
+        self.states[shape["id"]].append((shape["state"], shape["reason"]))
+        if "token" in shape:
+            self.tokens[shape["id"]] = shape["token"]
+        return shape
+
+
+def live(daemon: Running, told: Told) -> None:
+    """Lead two sessions of one slot from start to end: the second waits until the first has gone."""
+    first = told.hear(daemon.order("echo").json)
+    second = told.hear(daemon.order("echo", wait="none").json)
+    with Tunnel(first["tunnel_url"]) as tunnel:
+        tunnel.send(b"hello")
+        tunnel.read_until(b"HELLO")
+        told.answered = True
+        told.hear(daemon.release(first["id"]).json)
+        while tunnel.read() is not None:
+            pass
+    until(lambda: told.hear(daemon.session(first["id"]))["state"] == "ended", "the first has ended")
+    until(lambda: told.hear(daemon.session(second["id"]))["state"] == "ready", "the second is ready")
+    told.hear(daemon.release(second["id"]).json)
+    until(lambda: told.hear(daemon.session(second["id"]))["state"] == "ended", "the second has ended")
+
+
+def left_in_store(place: Place) -> list[Session]:
+    """Read the store as a start would find it. A copy is read: to close it would tidy up behind the killed one."""
+    copy = place.folder / "copy"
+    shutil.copytree(place.folder / "state" / "instances" / "0", copy)
+    return read_store(copy)
+
+
+def read_store(folder: Path) -> list[Session]:
+    """Read a store, also one that a daemon has open."""
+    with closing(sqlite3.connect(f"file:{folder}/sessions.sqlite?mode=ro", uri=True)) as connection:
+        return Tables(connection, 1).sessions()
+
+
+def check_once_each(sessions: list[Session]) -> None:
+    """No slot and no number is held by two."""
+    slots = [session.slot for session in sessions if session.state.holds_slot]
+    assert len(slots) == len(set(slots)), sessions
+    leases = [lease for session in sessions for lease in session.leases]
+    assert len(leases) == len(set(leases)), sessions
+
+
+def check_told(daemon: Running, told: Told) -> None:
+    """What somebody was told is so, or has become something that can come of it."""
+    for session_id, words in told.states.items():
+        state, reason = words[-1]
+        now = daemon.session(session_id)
+        if state == "ended":
+            assert (now["state"], now["reason"]) == (state, reason)
+        elif state == "stopping":
+            assert now["state"] in ("stopping", "ended")
+            assert now["reason"] == reason
+        elif state in ("ready", "connected"):
+            # Nobody carries a program on yet whose daemon was killed.
+            assert now["state"] in ("stopping", "ended")
+            assert now["reason"] in ("lost", "released")
+        elif state == "queued":
+            assert now["state"] != "reserved"
+
+
+@pytest.mark.parametrize("point", POINTS)
+def test_killed(place: Place, point: str) -> None:
+    """Nothing is leaked, nothing is held twice, nothing was told that is not so; and the next daemon serves."""
+    first, last = place.ports
+    config = place.configure(SERVICE.format(echo=json.dumps(str(ECHO)), first=first, last=last))
+    struck, told = place.folder / "struck", Told()
+    with running(config, program=[sys.executable, str(STRUCK)], STRIKE=point, STRUCK=str(struck)) as daemon:
+        daemon.ready()
+        try:
+            live(daemon, told)
+        except BROKEN:
+            pass
+        daemon.process.wait(30)
+        assert struck.exists(), "this point was never reached"
+        assert daemon.process.returncode == -signal.SIGKILL
+    left = launched_below(place.folder)
+    found = left_in_store(place)
+    check_once_each(found)
+    assert set(told.states) <= {session.id for session in found}
+
+    with running(config) as daemon:
+        daemon.ready()
+        check_told(daemon, told)
+        until(lambda: not any(process.alive for process in left), "nothing runs on of what the killed one had started")
+        for session in daemon.sessions():
+            daemon.release(session["id"])
+        for session in daemon.sessions():
+            ended = daemon.ended(session["id"])
+            assert ended["reason"] in {reason.value for reason in Reason}
+        check_told(daemon, told)
+        service = daemon.service("echo")
+        assert (service["used"], service["queued"]) == (0, 0)
+        for token in told.tokens.values():
+            with pytest.raises(Refusal, match="401"):
+                Tunnel(f"ws://{daemon.netloc}/tunnel?token={token}")
+        made = daemon.order("echo")
+        assert (made.status, made.json["slot"]) == (201, 0)
+        with Tunnel(made.json["tunnel_url"]) as tunnel:
+            tunnel.send(b"hello")
+            assert tunnel.read_until(b"HELLO")
+        daemon.release(made.json["id"])
+        daemon.ended(made.json["id"])
+        until(lambda: place.left == [], "nothing is left of any session")
+        until(lambda: not held(place), "no port is held that is free", look_s=0.2)
+        assert daemon.stop() == 0
+        assert "Traceback" not in daemon.text
+
+
+def held(place: Place) -> list[int]:
+    """Name the ports that somebody holds although they are free."""
+    leases = [lease for session in read_store(place.folder / "state" / "instances" / "0") for lease in session.leases]
+    return [lease.number for lease in leases if can_bind(lease.number)]
+
