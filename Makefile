@@ -33,7 +33,7 @@ docs: $(MARKS)/docs-$(WANTED)
 	@$(BIN)/sphinx-build -q -W --keep-going -b html docs docs/_build
 
 clean:
-	rm -rf $(VENV) build dist docs/_build sessiond.egg-info $(NOVNC)/node_modules
+	rm -rf $(VENV) build dist docs/_build docs/_generated sessiond.egg-info $(NOVNC)/node_modules
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "sessiond needs Python 3.11 or newer")'

@@ -5,16 +5,19 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from docs.write_tables import write
 from sessiond import __version__
 
 project = "sessiond"
 author = "the sessiond authors"
 copyright = author
 release = version = __version__
-exclude_patterns = ["_build"]
+exclude_patterns = ["_build", "_generated"]
 html_theme = "alabaster"
 html_theme_options = {
     "description": "The session daemon behind a web portal",
     "fixed_sidebar": True,
     "page_width": "64rem",
 }
+
+write(Path(__file__).with_name("_generated"))

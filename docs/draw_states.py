@@ -122,6 +122,13 @@ STYLE = """
 """The picture brings its own ground, so that it can be read on any page."""
 
 
+LABEL = "The states of a session, and what leads from one to the next"
+HEAD = """<defs>
+<marker id="head" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" orient="auto">
+<path class="head" d="M0 0L8 4L0 8z"/></marker>
+</defs>"""
+
+
 def word_of(key: RowKey) -> str:
     """Name an event, or a deadline, as the documents do."""
     if isinstance(key, Deadline):
@@ -145,11 +152,9 @@ def svg() -> str:
     :raises KeyError: the table has an arrow that has no place yet.
     """
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" role="img"'
-        ' aria-label="The states of a session, and what leads from one to the next">',
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{LABEL}">',
         f"<style>{STYLE}</style>",
-        '<defs><marker id="head" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" orient="auto">'
-        '<path class="head" d="M0 0L8 4L0 8z"/></marker></defs>',
+        HEAD,
         f'<rect class="panel" x="1" y="1" width="{WIDTH - 2}" height="{HEIGHT - 2}" rx="8"/>',
         '<circle class="head" cx="36" cy="30" r="5"/>',
     ]

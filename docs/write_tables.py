@@ -23,8 +23,8 @@ from sessiond.ws.socket import FAILURES
 
 Row = tuple[str, ...]
 
-CUTS = (Code.ALREADY_CONNECTED, Code.UNREACHABLE)
-"""The codes that end one tunnel of a session which goes on."""
+CUTS = (Code.ALREADY_CONNECTED, Code.UNREACHABLE, Code.SHUTTING_DOWN)
+"""The codes that end a tunnel for another cause than its session's end."""
 
 
 def write(folder: Path) -> None:
@@ -33,7 +33,7 @@ def write(folder: Path) -> None:
     for name, text in (
         ("states.svg", svg()),
         ("transitions.txt", table(("Event or deadline", "State", "What it does", "Next state"), transitions())),
-        ("problems.txt", table(("Code", "HTTP", "Close code", "Title"), problems())),
+        ("problems.txt", table(("Code", "Status", "Title"), problems())),
         ("closes.txt", table(("Close code", "Text"), closes())),
         ("metrics.txt", table(("Metric", "Type", "What it tells"), metrics())),
     ):
@@ -44,7 +44,7 @@ def table(head: Row, rows: Iterable[Row]) -> str:
     """Write a table as reST."""
     lines = [".. list-table::", "   :header-rows: 1", "   :class: generated", ""]
     for row in (head, *rows):
-        lines += [f"   {'* -' if i == 0 else '  -'} {cell}" for i, cell in enumerate(row)]
+        lines += [f"   {'* -' if i == 0 else '  -'} {cell}".rstrip() for i, cell in enumerate(row)]
     return "\n".join((*lines, ""))
 
 
@@ -54,11 +54,16 @@ def literal(words: Iterable[str]) -> str:
 
 
 def transitions() -> Iterator[Row]:
-    """Tell every pair of event and state that can be; pairs with the same rule share a row."""
-    yield ("reserve", "(none)", what_of(TABLE[next(pair for pair in TABLE if pair[0] is None)]), "")
+    """Tell every pair of event and state that can be; pairs with the same rule and the same end share a row."""
+    [(first, rule)] = [(key, rule) for (state, key), rule in TABLE.items() if state is None]
+    yield (name_of(first), "(none)", what_of(rule), next_of(None, first, rule))
     for key, row in ROWS.items():
         for states, rule in row.items():
-            yield (name_of(key), ", ".join(state.value for state in states), what_of(rule), next_of(states, key, rule))
+            ends: defaultdict[str, list[str]] = defaultdict(list)
+            for state in states:
+                ends[next_of(state, key, rule)].append(state.value)
+            for end, before in ends.items():
+                yield (name_of(key), ", ".join(before), what_of(rule), end)
 
 
 def name_of(key: RowKey) -> str:
@@ -66,10 +71,9 @@ def name_of(key: RowKey) -> str:
     return f"*{word_of(key)}*" if isinstance(key, Deadline) else word_of(key)
 
 
-def next_of(states: Iterable[State], key: RowKey, rule: Rule) -> str:
-    """Tell where a rule may lead from these states; empty where they stay."""
-    pairs = [(state, to) for state in states for to in rule.to if to is not state and (state, key, to) not in NEVER]
-    return ", ".join(dict.fromkeys(to.value for _, to in pairs))
+def next_of(state: State | None, key: RowKey, rule: Rule) -> str:
+    """Tell where a rule may lead from a state; empty where it stays there."""
+    return ", ".join(to.value for to in rule.to if to is not state and (state, key, to) not in NEVER)
 
 
 def what_of(rule: Rule) -> str:
@@ -92,7 +96,7 @@ def what_of(rule: Rule) -> str:
 def problems() -> Iterator[Row]:
     """Tell every code of a problem document."""
     for code, shape in SHAPES.items():
-        yield (f"``{code.value}``", str(shape.http), str(shape.close), shape.title)
+        yield (f"``{code.value}``", str(shape.http), shape.title)
 
 
 def closes() -> Iterator[Row]:

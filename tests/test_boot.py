@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from twisted.internet.defer import Deferred
+from twisted.internet.protocol import Protocol, ServerFactory
 from twisted.internet.task import deferLater
 
 from sessiond.launchers.procfs import all_pids, variable_of
@@ -360,6 +361,38 @@ async def test_killed_and_started_again(config: Path) -> None:
     again = await daemon.call("POST", "/api/v1/sessions", {"service": "echo", "wait": "ready"})
     assert again.status == 201
     assert await daemon.stop() == 0
+
+
+@within(60)
+async def test_fixed_session_lives_on(config: Path) -> None:
+    """A session without a program outlives a killed daemon, and its token still opens it."""
+    from twisted.internet import reactor
+
+    echoes = ServerFactory[Echo]()
+    echoes.protocol = Echo
+    target: Any = reactor.listenTCP(0, echoes, interface="127.0.0.1")
+    where = f"{{ port = {target.getHost().port} }}"
+    add(config, f'[services.old]\nkind = "tcp"\nlauncher = "fixed"\ncount = 1\ntarget = {where}\n')
+    daemon = await started(config)
+    made = await daemon.call("POST", "/api/v1/sessions", {"service": "old", "wait": "ready"})
+    assert made.status == 201
+    await daemon.stop("KILL")
+    daemon = await started(config)
+    browser = await browse(made.json["tunnel_url"])
+    browser.sendMessage(b"hello", isBinary=True)
+    assert await browser.bytes(5) == b"hello"
+    assert await daemon.stop() == 0
+    assert (await browser.closed)[0] == 1001
+    await target.stopListening()
+
+
+class Echo(Protocol):
+    """Sends back what it is sent."""
+
+    def dataReceived(self, data: bytes) -> None:
+        """Send it back."""
+        assert self.transport is not None
+        self.transport.write(data)
 
 
 @within(60)

@@ -384,9 +384,9 @@ WRONG = [
     (BASE + '[store]\nkind = "files"', "store.kind: one of sqlite, memory is needed"),
     (BASE + '[tunnel]\nping = "0s"', "tunnel.ping: must be above zero"),
     (BASE + '[tunnel]\nheld = "20s"', "tunnel.held: a size with its unit is needed, *"),
-    (BASE.replace(', "tunnel"', ""), "listeners.web.serves: has the api, but no listener has tunnel"),
+    (CLOCK.replace(', "tunnel"', ""), "listeners.web.serves: has the api, but no listener has tunnel"),
     (
-        BASE.replace(', "tunnel"', "")
+        CLOCK.replace(', "tunnel"', "")
         + '[listeners.t]\nendpoint = "systemd:domain=UNIX:name=t"\nserves = ["tunnel"]\ncallers = "anyone"',
         "listeners.t.public_url: is needed: *",
     ),

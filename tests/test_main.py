@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[1]
 GOOD = """
 [listeners.web]
 endpoint = "tcp:8080:interface=127.0.0.1"
-serves = ["api"]
+serves = ["api", "tunnel"]
 callers = "anyone"
 """
 

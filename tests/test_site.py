@@ -54,7 +54,9 @@ class Transport(StringTransport):
 class Listening:
     """One listener, asked in memory."""
 
-    def __init__(self, tmp_path: Path, *serves: Face, whole: bool = False, tunnel: Listener | None = None) -> None:
+    def __init__(
+        self, tmp_path: Path, *serves: Face, whole: bool = False, tunnel: Listener | None = None
+    ) -> None:
         (tmp_path / "a.txt").write_text("text")
         (tmp_path / "b").mkdir(exist_ok=True)
         folders = ["/files", "/deep/er", "/deep/est", *(["/"] if whole else [])]
@@ -67,7 +69,7 @@ class Listening:
         self.site = site_of(listener, sources, clock)
 
     async def get(self, path: str, order: str | None = None) -> tuple[int, bytes]:
-        """Get a path, or post an order to it; give the status and the body. Files are sent in turns of the real reactor."""
+        """Get a path, or post an order to it; give status and body. Files are sent in turns of the real reactor."""
         from twisted.internet import reactor
 
         channel = self.site.buildProtocol(ADDRESS)

@@ -6,7 +6,7 @@ the store has it (``journal``).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 
 from attrs import evolve
@@ -36,6 +36,8 @@ from sessiond.core.values import Deadline, Exit, Lease, LeaseKind, Liveliness, R
 from sessiond.entropy import digest
 from sessiond.ports import Bus, Clock, Entropy, Launcher, LeaseTest, Store, TunnelClient
 
+RECOVERY_S = 5.0
+"""How long a start waits until what it found is saved."""
 WARM_RETRY_S = 5.0
 """How long after a failed save warm sessions are made again."""
 
@@ -278,6 +280,7 @@ class Broker:
             self._table.put(session)
         for session in found:
             self._recover(session)
+        await self._recovered({session.id for session in found})
         self.accepting = True
         for name in self.catalogue.pools:
             self._offer(name)
@@ -291,6 +294,20 @@ class Broker:
             return
         if not adopted or now.state is State.LAUNCHING:
             self._note(session.id, events.Exited(Exit()))
+
+    async def _recovered(self, left: set[str]) -> None:
+        """Wait until the store has what became of each session: nobody is told what only the last run knew to be so.
+
+        A store that takes nothing, as on a full disk, is no reason not to start.
+
+        :param left: the ids of all sessions; emptied.
+        """
+
+        def all_saved() -> bool:
+            left.intersection_update(self._journal.unsaved())
+            return not left
+
+        await self._until(all_saved, RECOVERY_S)
 
     async def close(self, grace_s: float = 10.0) -> None:
         """End every session within ``grace_s`` seconds, then close the store; the next start sees to what is stuck."""
@@ -308,20 +325,29 @@ class Broker:
 
     async def _settled(self, limit_s: float) -> None:
         """Wait until nothing holds a slot and all of that is saved, at most ``limit_s``."""
+
+        def at_rest() -> bool:
+            return not (self._journal.busy or any(session.state.holds_slot for session in self._table))
+
+        await self._until(at_rest, limit_s)
+
+    async def _until(self, holds: Callable[[], bool], limit_s: float) -> None:
+        """Wait until something holds, at most ``limit_s``; it is looked at whenever a session has nothing to save."""
         done: Deferred[None] = Deferred()
 
         def look(*, late: bool = False) -> None:
-            running = self._journal.busy or any(session.state.holds_slot for session in self._table)
-            if not done.called and (late or not running):
+            if not done.called and (holds() or late):
                 done.callback(None)
 
         timer = self.clock.call_later(limit_s, partial(look, late=True))
         cancel = self._journal.when_idle(look)
         look()
-        await done
-        cancel()
-        if timer.active():
-            timer.cancel()
+        try:
+            await done
+        finally:
+            cancel()
+            if timer.active():
+                timer.cancel()
 
     # -- event → step → save → effects -------------------------------------------------------------------------------
 

@@ -6,7 +6,7 @@ in order and a session that changes often costs the store little.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Set
 
 from attrs import define, field
 from twisted.internet.defer import Deferred
@@ -77,6 +77,10 @@ class Journal:
     def busy(self) -> bool:
         """Say whether anything is not saved yet."""
         return bool(self._open)
+
+    def unsaved(self) -> Set[str]:
+        """Give the ids of the sessions of which not all is saved; a view, not to be kept."""
+        return self._open.keys()
 
     @property
     def failing(self) -> int:

@@ -18,7 +18,7 @@ from sessiond.config.units import seconds, size_bytes
 from sessiond.config.values import Config, Face, Listener, StaticFolder, StoreKind
 from sessiond.core.errors import ConfigError
 from sessiond.core.services import Catalogue
-from sessiond.core.values import LeaseKind
+from sessiond.core.values import LeaseKind, Watch
 from sessiond.ports import RelayLimits
 
 MOST_FILE_BYTES = 4 << 20
@@ -157,7 +157,8 @@ def _check_together(config: Config, root: Table) -> None:
     reporting = [service.name for service in config.catalogue.services.values() if service.plan.ready_by_report]
     if reporting and not any(Face.API in listener.serves for listener in config.listeners):
         root.faults.append(f"services.{reporting[0]}.ready: no listener serves the api, which takes reports")
-    _check_tunnels(config.listeners, root)
+    if any(service.plan.watch is Watch.TUNNEL for service in config.catalogue.services.values()):
+        _check_tunnels(config.listeners, root)
     for listener in config.listeners:
         _check_ports(listener, config.catalogue, root)
     for face, given in ((Face.STATIC, config.static), (Face.API, ())):

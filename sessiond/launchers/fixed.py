@@ -14,8 +14,6 @@ from sessiond.ports import Tell
 class FixedChild:
     """Stands for a program that is not ours: nothing is done to it, and it is gone when it is no longer wanted."""
 
-    adopts = True
-
     def __init__(self, tell: Tell, endpoint: Endpoint | None) -> None:
         self.endpoint = endpoint
         self._tell = tell
@@ -43,6 +41,8 @@ class FixedChild:
 
 class FixedLauncher:
     """Gives sessions the endpoint that their service names."""
+
+    adopts = True
 
     def launch(self, session: Session, service: Service, tell: Tell) -> FixedChild:
         """Tell at once that there is no program of ours and that it is ready."""

@@ -48,10 +48,13 @@ def _look(wanted: Mapping[Description, bool], settled: set[int]) -> tuple[set[De
         if pid in settled:
             continue
         person = person_of(pid)
-        if person is None or (person.nonce is None and not _is_alive(pid)):
-            settled.update({pid} if stat_of(pid) is not None else ())
-            was_clear = False
-            continue
+        if person is None or person.nonce is None:
+            stat = stat_of(pid)
+            if stat is not None and stat.state == ZOMBIE:
+                settled.add(pid)
+            if person is None or stat is None or stat.is_ending:
+                was_clear = False
+                continue
         owners = [description for description in wanted if description.is_marked(person)]
         if not owners:
             settled.add(pid)
@@ -65,8 +68,3 @@ def _adopted(wanted: Iterable[Description]) -> list[int]:
     """List the children of all who adopt orphans of these launches, the newest first."""
     adopters = {adopter for description in wanted for adopter in description.adopters}
     return [pid for adopter in adopters for pid in reversed(children_of(adopter))]
-
-
-def _is_alive(pid: int) -> bool:
-    stat = stat_of(pid)
-    return stat is not None and stat.state != ZOMBIE

@@ -16,6 +16,8 @@ class Stat:
     """A process as one line of ``/proc/PID/stat`` shows it (proc(5)).
 
     :ivar started: start time in clock ticks since boot; with the pid, it names a process within one boot.
+    :ivar memory_bytes: 0 once it has begun to end: from then on its environment reads as empty, though it takes a
+        moment until it is a zombie and its children are handed on.
     """
 
     pid: int
@@ -24,6 +26,12 @@ class Stat:
     group: int
     session: int
     started: int
+    memory_bytes: int = 1
+
+    @property
+    def is_ending(self) -> bool:
+        """Say whether it has ended, or can't do anything any more but end."""
+        return self.state == ZOMBIE or self.memory_bytes == 0
 
 
 def stat_of(pid: int) -> Stat | None:
@@ -35,9 +43,9 @@ def stat_of(pid: int) -> Stat | None:
         return None
     # The name in brackets may itself hold brackets and spaces: the last one ends it.
     fields = line.rpartition(b")")[2].split()
-    if len(fields) < 20:  # the process went while it was read
+    if len(fields) < 21:  # the process went while it was read
         return None
-    return Stat(pid, fields[0].decode(), *(int(fields[n]) for n in (1, 2, 3, 19)))
+    return Stat(pid, fields[0].decode(), *(int(fields[n]) for n in (1, 2, 3, 19, 20)))
 
 
 def children_of(pid: int) -> list[int]:

@@ -227,7 +227,7 @@ class Reaper:
         Where another part of the daemon has children too, it may also be one of theirs: then it is left alone.
         """
         stat = stat_of(pid)
-        if stat is None or stat.state == ZOMBIE:
+        if stat is None or stat.is_ending:
             self._doubtful.add(pid)
             return
         others = [pid for pid in process.reapProcessHandlers if pid != SWEEP_KEY and self._owners.get(pid) is None]

@@ -25,6 +25,8 @@ from sessiond.web.shapes import Shape, eta_s, session_shape, tunnel_url
 LAST_LINES = 20
 """How many lines of output go with a launch that failed."""
 LINES, MOST_LINES = 100, 1000
+PER_TURN = 200
+"""How many sessions of a list are told in one turn of the reactor: tunnels must not wait for thousands."""
 
 
 class Sessions(ApiLeaf):
@@ -42,7 +44,18 @@ class Sessions(ApiLeaf):
     async def get(self, request: Request, caller: Caller) -> Answer:
         """List them."""
         owned = [session for session in self._broker.sessions() if caller.owns(session)]
-        return Answer({"sessions": [session_shape(self._broker, session) for session in owned]})
+        shapes: list[Shape] = []
+        for start in range(0, len(owned), PER_TURN):
+            if start:
+                await self._turn()
+            shapes.extend(session_shape(self._broker, session) for session in owned[start : start + PER_TURN])
+        return Answer({"sessions": shapes})
+
+    def _turn(self) -> Deferred[None]:
+        """Let the rest of the daemon have its turn."""
+        turned: Deferred[None] = Deferred()
+        self._broker.clock.call_later(0.0, turned.callback, None)
+        return turned
 
     async def post(self, request: Request, caller: Caller) -> Answer:
         """Make one, or find the one that the same Idempotency-Key made."""

@@ -6,6 +6,7 @@ import os
 import re
 import stat
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 from twisted.web.http import CACHED
@@ -113,7 +114,8 @@ class _OneFile(File):
     contentTypes = TYPES
     # Twisted would say of a .gz that it is something else, compressed, and browsers would unpack the download.
     contentEncodings = {}  # noqa: RUF012 - as in the base class
-    childNotFound = forbidden = NotFound()
+    childNotFound: Any = NotFound()
+    forbidden: Any = childNotFound
 
 
 def _render_file(request: Request, path: Path) -> int | bytes:

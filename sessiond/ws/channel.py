@@ -14,7 +14,7 @@ from twisted.web.server import NOT_DONE_YET, Request
 from sessiond.broker import Admission
 from sessiond.core.errors import Code, Refused
 from sessiond.core.session import Session
-from sessiond.ports import TunnelClient
+from sessiond.ports import Clock, TunnelClient
 from sessiond.web.access import Face
 from sessiond.web.answers import problem, send
 from sessiond.web.bodies import argument, header
@@ -61,9 +61,10 @@ class TunnelResource(Resource):
 
     isLeaf = True
 
-    def __init__(self, broker: Admits, check_origin: CheckOrigin, face: Face, gate: Gate) -> None:
+    def __init__(self, broker: Admits, check_origin: CheckOrigin, face: Face, gate: Gate, clock: Clock) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self._broker, self._check_origin, self._face, self._gate = broker, check_origin, face, gate
+        self._broker, self._check_origin, self._face = broker, check_origin, face
+        self._gate, self._clock = gate, clock
 
     def render(self, request: Request) -> int:
         """Let the client in, or say why not."""
@@ -75,6 +76,11 @@ class TunnelResource(Resource):
         return NOT_DONE_YET
 
     async def _enter(self, request: Request, gone: list[Failure]) -> None:
+        # The channel is still in the midst of the segment that the request came in. Only once it has put the rest
+        # aside can the connection be taken from it with every byte in order.
+        turned: Deferred[None] = Deferred()
+        self._clock.call_later(0, turned.callback, None)
+        await turned
         upgrade = read_upgrade(request)
         self._check_origin(header(request, "Origin"), header(request, "Host"), self._face)
         token = argument(request, "token")

@@ -57,7 +57,7 @@ class Tunnels:
 
     def resource(self, face: Face) -> IResource:
         """Give what answers ``/tunnel`` on a port that serves other things too."""
-        return TunnelResource(self._broker, self._check_origin, face, self)
+        return TunnelResource(self._broker, self._check_origin, face, self, self._clock)
 
     def site(self, face: Face) -> Site:
         """Give what answers on a port that serves tunnels only, whatever path is asked for."""

@@ -18,7 +18,7 @@ import pytest
 from sessiond.launchers.procfs import children_of
 from tests.components import needs
 from tests.e2e.places import Place
-from tests.e2e.running import LIMIT_S, Running, launched_below, running, until
+from tests.e2e.running import LIMIT_S, Answer, Running, launched_below, running, until
 from tests.e2e.wire import Tunnel
 
 OWN = Path(__file__).parent / "programs"
@@ -44,7 +44,8 @@ def serves_on(daemon: Running) -> None:
     assert daemon.call("GET", "/healthz").status == 200
     made = daemon.order("echo")
     assert made.status == 201, made
-    say_still_here(made.json["tunnel_url"])
+    with Tunnel(made.json["tunnel_url"]) as tunnel:
+        converse(tunnel)
     assert daemon.release(made.json["id"]).status == 200
     daemon.ended(made.json["id"])
     until(lambda: children_of(daemon.pid) == [], "no child is left, dead or alive")
@@ -52,11 +53,10 @@ def serves_on(daemon: Running) -> None:
     assert "Traceback" not in daemon.text
 
 
-def say_still_here(tunnel_url: str) -> None:
+def converse(tunnel: Tunnel) -> None:
     """Send something through a tunnel, and see that the program answers."""
-    with Tunnel(tunnel_url) as tunnel:
-        tunnel.send(b"still here")
-        assert tunnel.read_until(b"STILL HERE")
+    tunnel.send(b"still here")
+    assert tunnel.read_until(b"STILL HERE")
 
 
 def test_never_listens(place: Place) -> None:
@@ -218,28 +218,36 @@ def fill_up(folder: Path) -> Path:
 
 
 def test_full_disk(place: Place, small_disk: list[str]) -> None:
-    """With a full disk nothing is promised, but what runs runs on and can be ended; with space it serves on."""
+    """With a full disk nothing new is promised, but what runs runs on and can be ended; with space it serves on."""
     with running(place.configure(echo(place, count=2)), before=small_disk) as daemon:
         daemon.ready()
         made = daemon.order("echo")
         assert made.status == 201, made
-        # Through the process: its file systems are not ours.
-        ballast = fill_up(Path(f"/proc/{daemon.pid}/root") / str(place.folder / "state")[1:])
-        until(lambda: daemon.order("echo").status == 503, "the store fails")
-        refused = daemon.order("echo")
-        assert (refused.status, refused.json["code"]) == (503, "store-unavailable")
-        assert int(refused.headers["retry-after"]) > 0
-        say_still_here(made.json["tunnel_url"])
-        # The answer must wait for the store; the program's end need not.
-        answers: list[Any] = []
-        asking = threading.Thread(target=lambda: answers.append(daemon.release(made.json["id"])))
-        asking.start()
+        with Tunnel(made.json["tunnel_url"]) as tunnel:
+            converse(tunnel)
+            # Through the process: its file systems are not ours.
+            ballast = fill_up(Path(f"/proc/{daemon.pid}/root") / str(place.folder / "state")[1:])
+            refused = until(lambda: full(daemon.order("echo")), "the store fails")
+            assert refused.json["code"] == "store-unavailable"
+            assert int(refused.headers["retry-after"]) > 0
+            assert "disk" not in json.dumps(refused.json)
+            assert "database or disk is full" in daemon.text
+            converse(tunnel)
+            # The answer must wait for the store; the program's end need not, and its client is told.
+            answers: list[Answer] = []
+            asking = threading.Thread(target=lambda: answers.append(daemon.release(made.json["id"])))
+            asking.start()
+            assert tunnel.read() is None
+            assert tunnel.close_code == 4410
         until(lambda: not launched_below(place.folder), "the program is gone")
         assert answers == []
         ballast.unlink()
         asking.join(LIMIT_S)
         assert [answer.status for answer in answers] == [200]
         assert daemon.ended(made.json["id"])["reason"] == "released"
-        assert "disk" not in json.dumps(refused.json)
-        assert "database or disk is full" in daemon.text
         serves_on(daemon)
+
+
+def full(answer: Answer) -> Answer | None:
+    """Give an answer on if it is that there is no place."""
+    return answer if answer.status == 503 else None

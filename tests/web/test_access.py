@@ -26,7 +26,9 @@ class WhoAmI(ApiLeaf):
 
     async def get(self, request: Request, caller: Caller) -> Answer:
         """Say so."""
-        return Answer({"owner": caller.owner, "proven": caller.proven, "scopes": sorted(s.value for s in caller.scopes)})
+        return Answer(
+            {"owner": caller.owner, "proven": caller.proven, "scopes": sorted(s.value for s in caller.scopes)}
+        )
 
     post = delete = get
 
@@ -41,7 +43,9 @@ def ask(
 ) -> Received:
     """Ask who calls."""
     site = site_at("/who", WhoAmI(Access(tokens), face))
-    return fetch(site, method, "/who", headers=headers or {}, host=host, local=local or IPv4Address("TCP", "127.0.0.1", 9000))
+    return fetch(
+        site, method, "/who", headers=headers or {}, host=host, local=local or IPv4Address("TCP", "127.0.0.1", 9000)
+    )
 
 
 def test_scopes() -> None:
@@ -132,7 +136,15 @@ def test_bad_host(host: str | None) -> None:
 
 @pytest.mark.parametrize(
     "host",
-    ["evil.test", "evil.test:9000", "localhost", "localhost:9001", "127.0.0.1", "127.0.0.1.evil.test:9000", "[::1]:9000"],
+    [
+        "evil.test",
+        "evil.test:9000",
+        "localhost",
+        "localhost:9001",
+        "127.0.0.1",
+        "127.0.0.1.evil.test:9000",
+        "[::1]:9000",
+    ],
 )
 def test_strange_host(host: str) -> None:
     """A page whose name was made to point here sends that name, and is refused; a token proves another way."""
@@ -159,7 +171,9 @@ def test_own_host(host: str, local: IAddress) -> None:
     assert ask(evolve(PUBLIC, callers=Callers.ANYONE), host=host, local=local).status == 200
 
 
-@pytest.mark.parametrize("host", ["sessions.example.org:80", "sessions.example.org:8443", "inner", "inner:80", "x.inner:8080"])
+@pytest.mark.parametrize(
+    "host", ["sessions.example.org:80", "sessions.example.org:8443", "inner", "inner:80", "x.inner:8080"]
+)
 def test_nearly_own_host(host: str) -> None:
     """What only looks like a name of ours is not one."""
     ask(evolve(PUBLIC, callers=Callers.ANYONE), host=host).refused("forbidden", 403)

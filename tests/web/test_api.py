@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from attrs import evolve
 
-from sessiond.core.services import Limits, Pattern, Plan, Stop
 from sessiond.core.services import Integer as Whole
+from sessiond.core.services import Limits, Pattern, Plan, Stop
 from sessiond.core.values import End, LaunchWhen, State, StopStep
 from sessiond.web.orders import WAIT_S
 from tests.broker.world import SERVICES, SIZES, service
@@ -110,8 +110,8 @@ def test_no_secret_is_told() -> None:
     api = Api()
     told = api.create("leased", {"Idempotency-Key": "canary-key"})
     session = api.broker.session(told["id"])
-    assert session.key and session.child_secret and session.nonce
-    secrets = (told["token"], session.child_secret, session.nonce, session.key, session.token_digest.hex())
+    secrets = (told["token"], session.child_secret, session.nonce, session.key or "", session.token_digest.hex())
+    assert all(secrets)
     paths = ("/sessions", f"/sessions/{session.id}", f"/sessions/{session.id}/log", "/services", "/sessions/nothing")
     for path in paths:
         text = api.get(path).body.decode()
@@ -245,7 +245,12 @@ def test_full() -> None:
     ("script", "status", "code", "cause"),
     [
         (FailsToStart(), 502, "launch-failed", "command not found: nowhere"),
-        (DiesAtOnce(output=("cannot open display",)), 502, "launch-failed", "the program ended with status 1 before it was ready"),
+        (
+            DiesAtOnce(output=("cannot open display",)),
+            502,
+            "launch-failed",
+            "the program ended with status 1 before it was ready",
+        ),
     ],
 )
 def test_launch_failed(script: Any, status: int, code: str, cause: str) -> None:
@@ -404,6 +409,21 @@ def test_owner() -> None:
     api.post("/sessions", {"service": "plain"}, headers=bearer("eye")).refused("forbidden", 403)
 
 
+def test_long_list() -> None:
+    """A list of many sessions is made in several turns, between which others have theirs."""
+    api = Api(services=(service("plain", Plan()),), pools={"plain": 1000})
+    ids = [api.post("/sessions", {"service": "plain"}).json["id"] for _ in range(450)]
+    connection = api.connect()
+    connection.send("GET", "/api/v1/sessions")
+    assert not connection.answered
+    api.world.advance(0.0)
+    assert [session["id"] for session in connection.received().json["sessions"]] == ids
+    connection.send("GET", "/api/v1/sessions")
+    connection.hang_up()
+    api.world.advance(0.0)
+    assert not connection.answered
+
+
 def test_strangers_sessions() -> None:
     """A caller sees and ends its own sessions; of others' it cannot tell that they exist. An operator may all."""
     api = guarded()
@@ -474,7 +494,9 @@ def test_log() -> None:
     assert api.get(f"{path}?lines=1").json == {"lines": ["line 149"]}
 
 
-@pytest.mark.parametrize("lines", ["0", "-1", "1001", "99999999999", "x", "", "1.5", "%31%00", "%D9%A1", "1&lines=2", "%ff"])
+@pytest.mark.parametrize(
+    "lines", ["0", "-1", "1001", "99999999999", "x", "", "1.5", "%31%00", "%D9%A1", "1&lines=2", "%ff"]
+)
 def test_bad_lines(lines: str) -> None:
     """The number of lines is a number, once, within bounds."""
     api = Api()
@@ -540,7 +562,7 @@ def test_liveliness() -> None:
 
 
 def test_liveliness_of_others() -> None:
-    """Nobody else reports: no other session's program, no caller, and nobody for a session that is over or never was."""
+    """Nobody else reports: no other program, no caller, and nobody for a session that is over or never was."""
     api = guarded()
     mine, other = (api.create("vital", bearer("ada")) for _ in range(2))
     secret = api.broker.session(mine["id"]).child_secret
@@ -554,7 +576,9 @@ def test_liveliness_of_others() -> None:
         report(api, mine["id"], "?liveliness=ping", late).refused("unauthenticated", 401)
 
 
-@pytest.mark.parametrize("query", ["", "?liveliness=", "?liveliness=dead", "?liveliness=ping&liveliness=ping", "?liveliness=%ff"])
+@pytest.mark.parametrize(
+    "query", ["", "?liveliness=", "?liveliness=dead", "?liveliness=ping&liveliness=ping", "?liveliness=%ff"]
+)
 def test_bad_report(query: str) -> None:
     """A report is one of three words."""
     api = Api()

@@ -186,7 +186,9 @@ def test_hang_up_in_vain() -> None:
     assert not connection.answered
 
 
-@pytest.mark.parametrize("path", ["/", "/y", "/x/y", "/x/", "/x/y/z", "/%00", "/..", "/x/../y", "//", "/%2e%2e/%2e%2e/etc/passwd"])
+@pytest.mark.parametrize(
+    "path", ["/", "/y", "/x/y", "/x/", "/x/y/z", "/%00", "/..", "/x/../y", "//", "/%2e%2e/%2e%2e/etc/passwd"]
+)
 @pytest.mark.parametrize("method", ["GET", "POST", "HEAD", "OPTIONS", "BREW"])
 def test_nowhere(path: str, method: str) -> None:
     """Where nothing is, a problem document says so, whatever was asked."""
@@ -197,7 +199,11 @@ def test_nowhere(path: str, method: str) -> None:
 
 def test_preflight() -> None:
     """A browser learns that a page of an admitted origin may call, without any token."""
-    headers = {"Origin": PORTAL, "Access-Control-Request-Method": "DELETE", "Access-Control-Request-Headers": "authorization"}
+    headers = {
+        "Origin": PORTAL,
+        "Access-Control-Request-Method": "DELETE",
+        "Access-Control-Request-Headers": "authorization",
+    }
     received = fetch(site_at("/x", Paged()), "OPTIONS", "/x", headers=headers)
     assert received.status == 204
     assert received.headers["access-control-allow-origin"] == PORTAL
@@ -268,8 +274,8 @@ def test_counts_answers() -> None:
 
 def test_finish_anyway() -> None:
     """What is waited for comes through: results, failures, and the end of waiting."""
-    assert result_of(finish_anyway(succeed(1), list)) == 1
-    failure_of(finish_anyway(fail(Refused(Code.FULL)), list), Refused)
+    assert result_of(finish_anyway(succeed(1), str)) == 1
+    failure_of(finish_anyway(fail(Refused(Code.FULL)), str), Refused)
     running: Deferred[int] = Deferred()
     late: list[int] = []
     waiter = finish_anyway(running, late.append)
@@ -285,7 +291,7 @@ def test_finish_anyway_fails_late(logged_failures: LoggedFailures) -> None:
     """A failure that nobody waits for any more is logged, unless it is only a refusal."""
     for error, count in ((Refused(Code.FULL), 0), (ValueError("x"), 1)):
         running: Deferred[int] = Deferred()
-        waiter = finish_anyway(running, list)
+        waiter = finish_anyway(running, str)
         waiter.cancel()
         failure_of(waiter, CancelledError)
         running.errback(error)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import attrs
 import pytest
 from attrs import evolve
@@ -28,6 +30,12 @@ INSIDE = {
 """What stays inside; the tail is asked for by itself."""
 
 
+@cache
+def sessions_by_state() -> dict[State, list[Session]]:
+    """Give some sessions in each state; finding them takes a while."""
+    return by_state(5)
+
+
 def test_every_field_was_reviewed() -> None:
     """A new field of a session is shown or kept, but somebody has to say which."""
     assert {field.name for field in attrs.fields(Session)} == SHOWN | INSIDE
@@ -36,7 +44,7 @@ def test_every_field_was_reviewed() -> None:
 def test_canaries() -> None:
     """Nothing of what stays inside comes out, in any state of a session."""
     world = World()
-    for sessions in by_state(5).values():
+    for sessions in sessions_by_state().values():
         for session in sessions:
             marked = evolve(
                 session,
@@ -55,7 +63,7 @@ def test_canaries() -> None:
 def test_bygone_service() -> None:
     """A session whose service has left the configuration is told without its kind."""
     world = World()
-    session = evolve(by_state(1)[State.LAUNCHING][0], service="bygone", started=True)
+    session = evolve(sessions_by_state()[State.LAUNCHING][0], service="bygone", started=True)
     shape = session_shape(world.broker, session)
     assert (shape["kind"], shape["waiting_for"]) == (None, None)
 
@@ -68,7 +76,7 @@ def test_instant() -> None:
 
 def test_deadlines() -> None:
     """Deadlines come earliest first, with what is left of them; one that is just passing has nothing left."""
-    session = evolve(by_state(1)[State.READY][0], deadlines={Deadline.LIFETIME: 50.0, Deadline.LINGER: 9.96})
+    session = evolve(sessions_by_state()[State.READY][0], deadlines={Deadline.LIFETIME: 50.0, Deadline.LINGER: 9.96})
     assert deadlines_shape(session, 10.0) == [
         {"name": "linger", "at": "1970-01-01T00:00:09Z", "in_s": 0.0},
         {"name": "lifetime", "at": "1970-01-01T00:00:50Z", "in_s": 40.0},
@@ -77,24 +85,31 @@ def test_deadlines() -> None:
 
 @pytest.mark.parametrize(
     ("exit_", "shape"),
-    [(None, None), (Exit(), None), (Exit(0), {"code": 0, "signal": None}), (Exit(signal=9), {"code": None, "signal": 9})],
+    [
+        (None, None),
+        (Exit(), None),
+        (Exit(0), {"code": 0, "signal": None}),
+        (Exit(signal=9), {"code": None, "signal": 9}),
+    ],
 )
 def test_exit(exit_: Exit | None, shape: object) -> None:
     """How a program ended is told where somebody saw it."""
-    assert exit_shape(evolve(by_state(1)[State.ENDED][0], exit=exit_)) == shape
+    assert exit_shape(evolve(sessions_by_state()[State.ENDED][0], exit=exit_)) == shape
 
 
 @pytest.mark.parametrize("when", ReadyWhen)
 def test_waiting_for_readiness(when: ReadyWhen) -> None:
     """A program that was started is waited for in the way that its service says."""
     service = evolve(SERVICES[0], ready=Readiness(when))
-    session = evolve(by_state(1)[State.LAUNCHING][0], started=True)
+    session = evolve(sessions_by_state()[State.LAUNCHING][0], started=True)
     assert waiting_for(session, service) == when.value
 
 
 def test_waiting_for_lease() -> None:
     """A program that needs a port waits for that first."""
-    session = evolve(by_state(1)[State.LAUNCHING][0], plan=Plan(leases=(LeaseKind.PORT,)), started=False, leases=())
+    session = evolve(
+        sessions_by_state()[State.LAUNCHING][0], plan=Plan(leases=(LeaseKind.PORT,)), started=False, leases=()
+    )
     assert waiting_for(session, SERVICES[0]) == "lease"
     assert waiting_for(evolve(session, leases=(Lease(),)), SERVICES[0]) == "start"
 
@@ -102,13 +117,13 @@ def test_waiting_for_lease() -> None:
 @pytest.mark.parametrize("state", [State.READY, State.CONNECTED, State.STOPPING, State.ENDED])
 def test_waits_for_nothing(state: State) -> None:
     """A session that is ready, or never will be, waits for nothing."""
-    assert waiting_for(by_state(1)[state][0], SERVICES[0]) is None
+    assert waiting_for(sessions_by_state()[state][0], SERVICES[0]) is None
 
 
 @pytest.mark.parametrize("reason", Reason)
 def test_refusals(reason: Reason) -> None:
     """Every reason is told to a caller who waited, as a refusal with words."""
-    session = evolve(by_state(1)[State.ENDED][0], reason=reason, cause="")
+    session = evolve(sessions_by_state()[State.ENDED][0], reason=reason, cause="")
     refused = refusal_of(session)
     assert refused.code is CODES.get(reason, Code.NOT_ACCEPTING)
     assert reason.value in refused.detail
@@ -127,6 +142,6 @@ def test_spread() -> None:
 def test_tunnel_url_of_stdio() -> None:
     """Where an endpoint is does not change where clients connect, and is not told."""
     world = World()
-    session = evolve(by_state(1)[State.READY][0], endpoint=Stdio(), since=EPOCH)
+    session = evolve(sessions_by_state()[State.READY][0], endpoint=Stdio(), since=EPOCH)
     assert "endpoint" not in session_shape(world.broker, session)
     assert tunnel_url(ANYONE, "localhost:1", "t") == "ws://localhost:1/tunnel?token=t"

@@ -212,7 +212,9 @@ def test_ranges(site: WebSite, wanted: str, status: int, body: bytes) -> None:
     assert (received.status, received.body) == (status, body)
 
 
-@pytest.mark.parametrize("value", ["", "yesterday", "\xff", "Thu, 99 Xyz 2020 00:00:00 GMT", "9" * 5000, "*", '"a", "b"', 'W/"'])
+@pytest.mark.parametrize(
+    "value", ["", "yesterday", "\xff", "Thu, 99 Xyz 2020 00:00:00 GMT", "9" * 5000, "*", '"a", "b"', 'W/"']
+)
 def test_hostile_conditions(site: WebSite, value: str) -> None:
     """A condition that is not understood is no condition."""
     assert download(site, "/files/a.js", If_Modified_Since=value).status == 200

@@ -68,7 +68,9 @@ def test_chunks_too_large() -> None:
     assert connection.received().json == {"members": 1}
 
 
-@pytest.mark.parametrize("framing", [b"Content-Length: 99999999999\r\n\r\n", b"Transfer-Encoding: chunked\r\n\r\n5f5e100\r\n"])
+@pytest.mark.parametrize(
+    "framing", [b"Content-Length: 99999999999\r\n\r\n", b"Transfer-Encoding: chunked\r\n\r\n5f5e100\r\n"]
+)
 def test_huge_body(framing: bytes) -> None:
     """A body that is not worth reading to its end is answered before it is there, and its connection closed."""
     sink = Sink()

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from attrs import define, field
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import maybeDeferred
 from twisted.internet.endpoints import TCP4ClientEndpoint, TCP4ServerEndpoint, UNIXServerEndpoint, connectProtocol
 from twisted.internet.interfaces import IHalfCloseableProtocol
 from twisted.internet.protocol import Factory, Protocol
@@ -111,6 +111,11 @@ class Browser(Peer):
                 self.read += self.frames.read(data)
         else:
             self.got += data
+
+    def readConnectionLost(self) -> None:
+        """Close too."""
+        super().readConnectionLost()
+        self.wire.loseConnection()
 
     @property
     def status(self) -> int:
@@ -239,13 +244,13 @@ class Served:
 
     async def stop(self) -> None:
         """Close everything."""
-        await self.tunnels.close()
-        await self.broker.close(1.0)
         for peer in (*self.peers, *self.programs):
             if peer.wire is not None and not peer.lost:
                 peer.wire.abortConnection()
+        await self.tunnels.close()
+        await self.broker.close(1.0)
         for port in self._ports:
-            await port.stopListening()
+            await maybeDeferred(port.stopListening)
         await until(lambda: all(peer.lost for peer in (*self.peers, *self.programs)))
 
 
@@ -269,8 +274,3 @@ async def pause(seconds: float) -> None:
     from twisted.internet import reactor
 
     await deferLater(reactor, seconds)
-
-
-def no_result(deferred: Deferred[Any]) -> None:
-    """Read a failure that does not matter."""
-    deferred.addErrback(lambda failure: None)

@@ -1,0 +1,204 @@
+"""Tunnels without a network: a broker with fake programs, HTTP and WebSockets over wires, dials on a memory reactor."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectionRefusedError as Refused
+from twisted.internet.testing import MemoryReactorClock
+from twisted.python.failure import Failure
+from twisted.web.resource import Resource
+
+from sessiond.broker import Broker, Request, Reservation
+from sessiond.bus.local import LocalBus
+from sessiond.clock import SteadyClock
+from sessiond.core.facts import Fact, StoredFact
+from sessiond.core.services import Catalogue, Plan, Pool, Service
+from sessiond.core.session import Session
+from sessiond.core.values import Kind, LaunchWhen, Lease, State
+from sessiond.entropy import SystemEntropy
+from sessiond.ports import RelayLimits
+from sessiond.stores.memory import MemoryStore
+from sessiond.web.access import Access, Face
+from sessiond.web.wire import WebSite
+from sessiond.ws.tunnels import Tunnels
+from tests.fakes.frames import CLOSE, Frame, Frames
+from tests.fakes.launchers import FakeChild, FakeLauncher, Script
+from tests.fakes.wires import Wire
+from tests.results import result_of
+
+SERVICES = {
+    "desk": Plan(),
+    "lazy": Plan(launch=LaunchWhen.ON_CONNECT),
+    "remote": Plan(launch=LaunchWhen.ON_CONNECT, retry_dial=True),
+}
+
+
+class SlowStore(MemoryStore):
+    """A store that takes its time while ``slow``."""
+
+    slow = False
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.waiting: list[tuple[Deferred[Any], Any]] = []
+
+    def save(self, session: Session, facts: Sequence[Fact]) -> Deferred[list[StoredFact]]:
+        """Keep the session now, and say so later."""
+        if not self.slow:
+            return super().save(session, facts)
+        waiting: Deferred[list[StoredFact]] = Deferred()
+        self.waiting.append((waiting, super().save(session, facts)))
+        return waiting
+
+    def catch_up(self) -> None:
+        """Say what was done, and be slow no more."""
+        self.slow = False
+        while self.waiting:
+            waiting, done = self.waiting.pop(0)
+            done.chainDeferred(waiting)
+
+
+class AnyLease:
+    """Says that everything is free."""
+
+    def free(self, lease: Lease) -> bool:
+        """Say so."""
+        return True
+
+
+class Visitor:
+    """A client at its wire."""
+
+    def __init__(self, house: Indoors, wire: Wire) -> None:
+        self.house, self.wire = house, wire
+        self.frames = Frames()
+        self.head, self.body = b"", b""
+        self.read: list[Frame] = []
+
+    def look(self) -> Visitor:
+        """Read what came."""
+        data = self.wire.sent()
+        if not self.head:
+            self.head, _, data = data.partition(b"\r\n\r\n")
+        if self.status == 101:
+            self.read += self.frames.read(data)
+        else:
+            self.body += data
+        return self
+
+    @property
+    def status(self) -> int:
+        """The status of the answer; 0 while there is none."""
+        return int(self.head.split()[1]) if self.head else 0
+
+    @property
+    def problem(self) -> Any:
+        """The problem document that came."""
+        return json.loads(self.body)
+
+    @property
+    def closed(self) -> tuple[int, str] | None:
+        """Code and text of the close frame that came."""
+        return next(((one.code, one.text) for one in self.look().read if one.opcode == CLOSE), None)
+
+    def send(self, data: bytes) -> None:
+        """Send."""
+        self.wire.receive(data)
+
+
+class Indoors:
+    """A daemon's tunnels, and everything around them, on one memory reactor."""
+
+    def __init__(self, limits: RelayLimits | None = None) -> None:
+        self.reactor: Any = MemoryReactorClock()
+        self.clock = SteadyClock(self.reactor, self.reactor.seconds, 1_000_000.0)
+        self.launcher = FakeLauncher(self.reactor)
+        self.store = SlowStore()
+        services = {
+            name: Service(name, Kind.TCP, "process", plan, pool=name) for name, plan in SERVICES.items()
+        }
+        catalogue = Catalogue(services, {name: Pool(name, 5) for name in services})
+        launchers = {"process": self.launcher}
+        self.broker = Broker(catalogue, self.store, LocalBus(), launchers, AnyLease(), SystemEntropy(), self.clock)
+        result_of(Deferred.fromCoroutine(self.broker.open()))
+        access = Access(())
+        self.tunnels = Tunnels(self.broker, access.check_origin, limits or RelayLimits(), self.reactor, self.clock)
+        root = Resource()
+        root.putChild(b"tunnel", self.tunnels.resource(Face()))
+        self.site = WebSite(root, self.reactor)
+
+    def reserve(self, service: str = "desk", script: Script | None = None) -> Reservation:
+        """Make a session."""
+        if script is not None:
+            self.launcher.script = script
+        made: Reservation = result_of(Deferred.fromCoroutine(self.broker.reserve(Request(service))))
+        self.advance(0)
+        return made
+
+    def visit(self, raw: bytes) -> Visitor:
+        """Connect, and send what a client sends first."""
+        wire = Wire(self.reactor)
+        wire.protocol = self.site.buildProtocol(wire.getPeer())
+        wire.protocol.makeConnection(wire)
+        wire.protocol = _Current(wire)
+        wire.receive(raw)
+        self.advance(0)
+        return Visitor(self, wire).look()
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass, stopping at each call that is due."""
+        end = self.reactor.seconds() + seconds
+        for _ in range(10_000):
+            calls = self.reactor.getDelayedCalls()
+            if not calls or calls[0].getTime() > end:
+                break
+            self.reactor.advance(max(0.0, calls[0].getTime() - self.reactor.seconds()))
+        self.reactor.advance(max(0.0, end - self.reactor.seconds()))
+
+    # -- programs ----------------------------------------------------------------------------------------------------
+
+    @property
+    def dials(self) -> int:
+        """How many dials there have been."""
+        return len(self.reactor.tcpClients)
+
+    def answer_dial(self) -> Wire:
+        """Have the program take the newest dial."""
+        factory = self.reactor.tcpClients[-1][2]
+        wire = Wire(self.reactor)
+        wire.protocol = factory.buildProtocol(None)
+        wire.protocol.makeConnection(wire)
+        self.advance(0)
+        return wire
+
+    def refuse_dial(self) -> None:
+        """Have nobody take the newest dial."""
+        self.reactor.tcpClients[-1][2].clientConnectionFailed(None, Failure(Refused()))
+
+    def child(self, made: Reservation) -> FakeChild:
+        """Give the program of a session."""
+        return self.launcher.children[made.session.id]
+
+    def state(self, made: Reservation) -> State:
+        """Give the state of a session."""
+        return self.broker.session(made.session.id).state
+
+    def tunnels_of(self, made: Reservation) -> int:
+        """Say how many tunnels a session counts."""
+        return len(self.broker.session(made.session.id).tunnels)
+
+
+class _Current:
+    """Stands for whatever protocol a wire has: the channel's at first, the WebSocket's later."""
+
+    def __init__(self, wire: Wire) -> None:
+        self.protocol = wire.protocol
+        self.wire = wire
+        wire.protocol = self
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.protocol, name)
