@@ -2,6 +2,7 @@
 
 from typing import TypeVar
 
+from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
 from sessiond.core.facts import Fact, FactType
@@ -25,6 +26,9 @@ from sessiond.core.values import (
 )
 
 T = TypeVar("T")
+
+calm = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+"""For tests that draw sessions: a busy machine is no failure."""
 
 names = st.text(st.characters(codec="utf-8", exclude_categories=["C"]), min_size=1, max_size=24)
 """Names and ids: any letters, but nothing that controls."""

@@ -74,6 +74,7 @@ class Reaper:
         # A child's entry is right for as long as nobody has waited for it: until then no other process gets its pid.
         self._owners: dict[int, Tree | None] = {}
         self._doubtful: set[int] = set()
+        self._asked: set[int] = set()
         self._suspects: dict[int, set[Tree]] = {}
         self._sweeping: IDelayedCall | None = None
         self._is_open = False
@@ -176,8 +177,8 @@ class Reaper:
         worth_while = bool(alive or self._doubtful)
         adopted = {stat.pid for stat in members if stat.state == ZOMBIE and stat.parent == self._pid} | self._doubtful
         for pid in adopted - process.reapProcessHandlers.keys():
-            self._forget(pid)
-            _wait_for(pid)
+            if _wait_for(pid):
+                self._forget(pid)
         return worth_while
 
     def _topmost(self, tree: Tree) -> list[int]:
@@ -192,7 +193,8 @@ class Reaper:
         self._doubtful.clear()
         owners: dict[int, Tree | None] = {}
         for pid in children_of(self._pid):
-            owner = self._owners[pid] if pid in self._owners else self._owner(pid)
+            is_known = pid in self._owners and pid not in self._suspects
+            owner = self._owners[pid] if is_known else self._owner(pid)
             if pid not in self._doubtful:
                 owners[pid] = owner
         self._owners = owners
@@ -205,10 +207,11 @@ class Reaper:
         if stat is None or owner is not None or pid in process.reapProcessHandlers:
             return owner  # without an owner, another part of the daemon has started it
         nonce = variable_of(pid, NONCE_VARIABLE)
-        if nonce is not None:  # if it is none of ours, it is what an earlier run has left
-            return self._by_nonce(nonce)
-        owner = self._by_session(stat)
-        if owner is None and self._trees:
+        # A nonce that is none of ours is that of something that an earlier run has left.
+        owner = self._by_session(stat) if nonce is None else self._by_nonce(nonce)
+        if nonce is not None or owner is not None:
+            self._suspects.pop(pid, None)
+        elif self._trees:
             self._doubt(pid)
         return owner
 
@@ -227,11 +230,13 @@ class Reaper:
         Where another part of the daemon has children too, it may also be one of theirs: then it is left alone.
         """
         stat = stat_of(pid)
-        if stat is None or stat.is_ending:
+        if stat is None or stat.is_ending or pid not in self._asked:
+            # Asked once more in a moment: while a program is being exchanged (execve) its environment is empty.
             self._doubtful.add(pid)
+            self._asked.add(pid)
             return
-        others = [pid for pid in process.reapProcessHandlers if pid != SWEEP_KEY and self._owners.get(pid) is None]
-        if not others:
+        others = [child for child in process.reapProcessHandlers if self._owners.get(child) is None]
+        if others == [SWEEP_KEY] and pid not in self._suspects:
             log.warn("process {pid} is an orphan of an unknown session", pid=pid)
             self._suspects[pid] = set(self._trees)
 
@@ -239,6 +244,7 @@ class Reaper:
         """Forget a child, as its pid can soon be another's."""
         self._owners.pop(pid, None)
         self._suspects.pop(pid, None)
+        self._asked.discard(pid)
 
     def _remember(self, tree: Tree, found: list[Stat]) -> None:
         if len(tree.known) + len(found) > KNOWN_MOST:
@@ -308,11 +314,12 @@ def _ended_child() -> int | None:
     return found.si_pid if found is not None else None
 
 
-def _wait_for(pid: int) -> None:
+def _wait_for(pid: int) -> bool:
+    """Wait for a child if it has ended; says whether it is no child any more."""
     try:
-        os.waitpid(pid, os.WNOHANG)
+        return os.waitpid(pid, os.WNOHANG)[0] == pid
     except ChildProcessError:
-        pass
+        return True
 
 
 def _kill_child(pid: int) -> None:

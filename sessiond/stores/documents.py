@@ -113,16 +113,21 @@ _PLAIN: dict[Any, Form] = {
 
 
 def _words(words: type[Enum]) -> Form:
+    if not all(isinstance(word.value, str) for word in words):
+        raise TypeError(f"{words.__name__} has values that are no words")
+
     def write(value: Any) -> Any:
         if type(value) is not words:
             raise DocumentError(f"expected a {words.__name__}")
         return value.value
 
     def read(value: Any) -> Any:
+        if type(value) is not str:
+            raise DocumentError("expected a word")
         try:
             return words(value)
         except ValueError:
-            raise DocumentError(f"no {words.__name__} is called {str(value)[:40]!r}") from None
+            raise DocumentError(f"no {words.__name__} is called {value[:40]!r}") from None
 
     return Form((words,), (str,), write, read)
 
@@ -147,11 +152,14 @@ def _list(arguments: tuple[Any, ...]) -> Form:
 
 def _mapping(key_annotation: Any, value_annotation: Any) -> Form:
     key, item = form_of(key_annotation), form_of(value_annotation)
+    if key.written != (str,):
+        raise TypeError("keys are words: JSON has no others")
 
     def write(value: Any) -> Any:
         if not isinstance(value, Mapping):
             raise DocumentError("expected a mapping")
-        return {key.write(name): _at(str(name), item.write, one) for name, one in value.items()}
+        named = [(key.write(name), one) for name, one in value.items()]
+        return {name: _at(name, item.write, one) for name, one in named}
 
     def read(value: Any) -> Any:
         if not isinstance(value, dict):
@@ -231,7 +239,8 @@ def _tagged(classes: list[type]) -> Form:
         return {TAG: type(value).__name__.lower(), **forms[type(value)].write(value)}
 
     def read(value: Any) -> Any:
-        form = by_tag.get(value.get(TAG))
+        tag = value.get(TAG)
+        form = by_tag.get(tag) if isinstance(tag, str) else None
         if form is None:
             raise DocumentError(f"expected one of {', '.join(by_tag)}", TAG)
         return form.read(value)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from queue import Empty, SimpleQueue
 from threading import Thread
@@ -102,16 +102,6 @@ class Writer:
 
     def _run(self) -> None:
         """Be the thread."""
-        tables = self._open()
-        trouble = ""
-        if tables is not None:
-            while (group := self._take())[0].call is not _stop:
-                self._report(self._written(tables, group) if group[0].writes else [_attempt(tables, group[0])])
-            trouble = _let_go(tables.connection)
-        self._reactor.callFromThread(self._ended, trouble)
-
-    def _open(self) -> Tables | None:
-        """Open the file and do the first task; tell how it went."""
         first = self._queue.get()
         tables = None
         try:
@@ -120,9 +110,11 @@ class Writer:
         except Exception as error:  # noqa: BLE001 - whatever it is, somebody waits for the answer
             if tables is not None:
                 tables.connection.close()
-            self._report([(first.done, None, _store_error(error))])
-            return None
-        return tables
+            self._reactor.callFromThread(self._ended, "", [(first.done, None, _store_error(error))])
+            return
+        while (group := self._take())[0].call is not _stop:
+            self._report(self._written(tables, group) if group[0].writes else [_attempt(tables, group[0])])
+        self._reactor.callFromThread(self._ended, _let_go(tables.connection), [])
 
     def _take(self) -> list[_Task]:
         """Wait for work; take writes that wait in a row, ``GROUP`` at most, or one task of another kind."""
@@ -156,25 +148,30 @@ class Writer:
         """Bring outcomes to the reactor's thread, all in one call: each wakes the reactor."""
         self._reactor.callFromThread(self._tell, outcomes)
 
-    def _tell(self, outcomes: list[Outcome]) -> None:
-        self._waiting -= len(outcomes)
+    def _tell(self, outcomes: Iterable[Outcome]) -> None:
         for done, result, error in outcomes:
+            self._waiting -= 1
             if error is None:
                 done.callback(result)
             else:
                 done.errback(error)
 
-    def _ended(self, trouble: str) -> None:
+    def _ended(self, trouble: str, last: list[Outcome]) -> None:
         """Collect the thread: it has nothing left to do but to return, so this does not wait for the disk."""
         self._thread.join()
         if trouble:
             log.warn("the store's write-ahead log was left as it is: {trouble}", trouble=trouble)
         closed = self._closed = self._closed or Deferred()
-        while not self._queue.empty():  # only where the file could not be opened
+        self._tell(last)
+        self._tell([(task.done, None, StoreError("the store could not be opened")) for task in self._left()])
+        closed.callback(None)
+
+    def _left(self) -> Iterator[_Task]:
+        """Take out what nobody will do: there is something only where the file could not be opened."""
+        while not self._queue.empty():
             task = self._queue.get_nowait()
             if task.call is not _stop:
-                self._tell([(task.done, None, StoreError("the store could not be opened"))])
-        closed.callback(None)
+                yield task
 
 
 def _stop(_tables: Tables) -> None:

@@ -38,7 +38,7 @@ FULL = Session(
     created_at=1000.25,
     state=State.STOPPING,
     since=1001.5,
-    owner="ada ✓ \x00 \udc80",
+    owner="ada ✓",
     slot=3,
     step=StopStep.TERM,
     token_digest=bytes(range(224, 256)),
@@ -62,7 +62,7 @@ FULL = Session(
     reason=Reason.RELEASED,
     cause="asked for",
     exit=Exit(signal=15),
-    tail=("one", "two"),
+    tail=("one ✓ \x00 \udc80", "two"),
     version=7,
 )
 """A session in which no field has its default."""
@@ -271,7 +271,7 @@ class KeepingContract(StoreContract):
         store = make_store()
         for _ in range(2):
             for call in (store.save(session(), []), store.forget("clock-1", []), store.facts(0, 1)):
-                with pytest.raises(StoreError, match="not open|closed"):
+                with pytest.raises(StoreError, match=r"not open|closed"):
                     await call
             await store.open()
             await store.close()
