@@ -13,6 +13,7 @@ author = "the sessiond authors"
 copyright = author
 release = version = __version__
 exclude_patterns = ["_build", "_generated"]
+highlight_language = "none"
 html_theme = "alabaster"
 html_theme_options = {
     "description": "The session daemon behind a web portal",

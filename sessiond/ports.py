@@ -214,7 +214,8 @@ class RelayListener(Protocol):
         """
 
     def over(self, close: Close) -> None:
-        """Both connections are gone. ``close`` is what the client was told, or told (1006 where it vanished)."""
+        """Both connections are gone. ``close`` is what the client was told, or the code that it gave, without its words
+        (1006 where it vanished)."""
 
 
 class EndpointSide(Protocol):

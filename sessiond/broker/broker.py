@@ -146,6 +146,8 @@ class Broker:
         service = self.service(request.service)
         options = check_options(service.options, request.options)
         repeated = None if request.key is None else self._table.by_key(request.owner, request.key)
+        if repeated is not None and (repeated.service, repeated.options) != (service.name, options):
+            raise Refused(Code.BAD_REQUEST, "this Idempotency-Key came with another request before")
         found = repeated or self._table.unclaimed(service, options)
         if found is not None:
             return await self._claim(found, request)

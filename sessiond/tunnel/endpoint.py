@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import os
 import struct
 import termios
 from typing import Any
@@ -30,9 +31,12 @@ from zope.interface import implementer
 
 from sessiond.core.values import Endpoint, Stdio, Unix
 from sessiond.ports import Clock, EndpointEar
+from sessiond.tunnel.outlet import write_now
 
 DIAL_S = 10.0
 """How long one attempt may take; a program on this machine answers at once, or refuses at once."""
+PATH_BYTES = 107
+"""What fits into a ``sockaddr_un`` of Linux beside the NUL at its end (unix(7))."""
 FIRST_PAUSE_S, LONGEST_PAUSE_S, GROWTH = 0.05, 1.0, 1.5
 
 
@@ -102,7 +106,7 @@ class EndpointConnection(protocol.Protocol):
 
     def write(self, data: bytes) -> None:
         """Send, or hold until it can be sent."""
-        self._transport.write(data)
+        write_now(self._transport, data)
 
     def pause(self) -> None:
         """Read nothing until ``resume``."""
@@ -196,6 +200,9 @@ def _client_endpoint(reactor: object, endpoint: Endpoint) -> IStreamClientEndpoi
     if isinstance(endpoint, Stdio):
         raise Unreachable("the program's standard input and output can't be dialled")
     if isinstance(endpoint, Unix):
+        if len(os.fsencode(endpoint.path)) > PATH_BYTES:
+            # Twisted 26.10 trips over the system's own error for this, and the dial would hang until its limit.
+            raise Unreachable("the path of the socket is too long")
         return UNIXClientEndpoint(reactor, endpoint.path, timeout=DIAL_S)
     if isIPAddress(endpoint.host):
         return TCP4ClientEndpoint(reactor, endpoint.host, endpoint.port, timeout=DIAL_S)

@@ -109,7 +109,6 @@ class Face:
             raise Refused(Code.BAD_REQUEST, "one valid Host is needed")
         return found.text
 
-
     def tunnel_base(self, host: str | None) -> str:
         """Give the URL that clients reach the tunnels' listener by, without a slash at its end.
 

@@ -78,6 +78,7 @@ class WebRequest(Request):
 
     def render(self, resrc: IResource) -> None:
         """Have a resource render, and say in our own words where it does not offer the method."""
+        self.responseHeaders.removeHeader(b"server")  # what is served by which version is nobody's business
         super().render(_Outspoken(resrc))
 
     def processingFailed(self, reason: Failure) -> Failure:

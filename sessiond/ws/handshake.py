@@ -14,6 +14,7 @@ from typing import Any
 from attrs import frozen
 from autobahn.twisted.resource import WebSocketResource
 from autobahn.twisted.websocket import WebSocketServerFactory
+from twisted.internet.interfaces import IProtocol
 from twisted.web.http_headers import Headers
 from twisted.web.server import Request
 
@@ -90,9 +91,12 @@ def switch(request: Request, upgrade: Upgrade, socket: TunnelSocket, factory: We
     if upgrade.binary:
         request.requestHeaders.setRawHeaders(b"Sec-WebSocket-Protocol", [SUBPROTOCOL.encode()])
     WebSocketResource(Handing(socket, factory)).render(request)  # type: ignore[no-untyped-call]
+    # The request is over for the channel; it must not stay in memory as long as the tunnel does.
+    channel.requests.clear()
+    socket.channel = channel
 
 
-def feed(request: Request, socket: TunnelSocket) -> None:
+def feed(request: Request, socket: IProtocol) -> None:
     """Give the socket what its client sent behind the request without waiting for the answer."""
     channel: Any = request.channel
     early = b"".join(channel._dataBuffer)

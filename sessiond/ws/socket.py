@@ -43,6 +43,8 @@ class TunnelSocket(WebSocketServerProtocol):
     transport: Any
     ear: ClientEar | None = None
     refuses = False
+    channel: Any = None
+    """The HTTP channel whose connection this was; it is told of the end, since it may be counted."""
 
     # -- what the relay wants ----------------------------------------------------------------------------------------
 
@@ -115,13 +117,17 @@ class TunnelSocket(WebSocketServerProtocol):
         """The client closes, or answers our close frame; either way Autobahn answers and hangs up."""
         done = super().onCloseFrame(code, reasonRaw)
         if self.ear is not None and not self.failedByMe:
-            self.ear.client_closed(Close(NO_CODE if code is None else code, self.remoteCloseReason or ""))
+            # Its words go no further: who knows what a client writes into our log and our facts.
+            self.ear.client_closed(Close(NO_CODE if code is None else code))
         return done
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Its connection is gone."""
         self._connectionLost(reason)  # type: ignore[arg-type]
         ear, self.ear = self.ear, None
+        channel, self.channel = self.channel, None
+        if channel is not None:
+            channel.connectionLost(reason)
         if ear is not None:
             ear.client_gone()
 

@@ -16,6 +16,7 @@ from sessiond.tunnel.relay import ByteRelay
 from sessiond.web.access import Face
 from sessiond.web.wire import WebSite
 from sessiond.ws.channel import Admits, CheckOrigin, TunnelResource
+from sessiond.ws.handover import take_over
 from sessiond.ws.handshake import Upgrade, feed, switch
 from sessiond.ws.socket import TunnelSocket, tunnel_factory
 
@@ -37,6 +38,7 @@ class Tunnels:
     """Makes tunnels, knows those that are there, and closes them.
 
     :param check_origin: ``Access.check_origin``.
+    :param by_autobahn: have Autobahn read and write the frames, as a reference to compare with.
     :param reactor: dials endpoints, and keeps the time of the HTTP channels.
     """
 
@@ -47,9 +49,11 @@ class Tunnels:
         limits: RelayLimits,
         reactor: IReactorTime,
         clock: Clock,
+        *,
+        by_autobahn: bool = False,
     ) -> None:
         self._broker, self._check_origin, self._limits = broker, check_origin, limits
-        self._reactor, self._clock = reactor, clock
+        self._reactor, self._clock, self._by_autobahn = reactor, clock, by_autobahn
         self._factory = tunnel_factory(limits, reactor)
         self._there: set[Tunnel] = set()
         self._past_up_bytes = self._past_down_bytes = 0
@@ -98,9 +102,10 @@ class Tunnels:
 
     def open(self, tunnel: Tunnel, request: Request, upgrade: Upgrade) -> None:
         """Answer 101, and join the client to its tunnel."""
-        socket = TunnelSocket()
+        shaking = TunnelSocket()
         try:
-            switch(request, upgrade, socket, self._factory)
+            switch(request, upgrade, shaking, self._factory)
+            socket = shaking if self._by_autobahn else take_over(shaking, self._limits)
             relay = ByteRelay(socket, self._limits, self._clock, tunnel)
         except BaseException:
             tunnel.dropped()

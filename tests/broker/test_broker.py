@@ -139,6 +139,16 @@ def test_a_repeated_request_finds_its_session() -> None:
         world.broker.by_token(first.token)
 
 
+def test_a_key_names_one_request() -> None:
+    """A key that comes again with other wishes is refused, whatever its session is."""
+    world = World()
+    world.reserve("plain", owner="ada", key="k")
+    for other in ({"name": "shared"}, {"name": "plain", "options": {"size": "large"}}):
+        refused = world.reserve(**other, owner="ada", key="k").refused
+        assert refused is not None
+        assert refused.code is Code.BAD_REQUEST
+
+
 @pytest.mark.parametrize(
     ("script", "reason", "cause"),
     [

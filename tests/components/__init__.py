@@ -8,6 +8,7 @@ import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
+from typing import NoReturn
 
 FONT = "/usr/share/fonts/truetype/dejavu/DejaVuSansMono.ttf"
 
@@ -49,12 +50,15 @@ def needs(*names: str) -> None:
     :param names: keys of :data:`PACKAGES`.
     :raises KeyError: a name is not in the table, so nothing would ever install it.
     """
+    absent = missing(names)
+    if absent:
+        lack("not installed: " + ", ".join(f"{name} (package {PACKAGES[name]})" for name in absent))
+
+
+def lack(reason: str) -> NoReturn:
+    """Skip the running test for what it lacks; with ``CI=true`` fail it."""
     import pytest  # not at the top: the table is read where pytest is not installed yet
 
-    absent = missing(names)
-    if not absent:
-        return
-    reason = "not installed: " + ", ".join(f"{name} (package {PACKAGES[name]})" for name in absent)
     if os.environ.get("CI") == "true":
         pytest.fail(reason, pytrace=False)
     pytest.skip(reason)

@@ -81,9 +81,7 @@ class Joint:
 class RelayContract:
     """The port ``Relayed``. A subclass makes the relay."""
 
-    def make(
-        self, wire: Wire, early: bytes, limits: RelayLimits, clock: ClockPort, listener: RelayListener
-    ) -> Relayed:
+    def make(self, wire: Wire, early: bytes, limits: RelayLimits, clock: ClockPort, listener: RelayListener) -> Relayed:
         """Make the subject: its client speaks over the wire and has shaken hands."""
         raise NotImplementedError
 
@@ -356,7 +354,7 @@ class RelayContract:
         joint.program.end()
         assert joint.program.aborted
         joint.advance(0)
-        assert joint.reports.overs == [Close(4001, "bye")]
+        assert joint.reports.overs == [Close(4001)]
 
     def test_the_client_closes_without_a_code(self, joint: Joint) -> None:
         """An empty close frame is answered by one."""

@@ -8,7 +8,7 @@ import pytest_twisted
 from tests.ws.served import Served
 
 
-@pytest_twisted.async_yield_fixture
+@pytest_twisted.async_yield_fixture  # type: ignore[untyped-decorator]
 async def serve() -> AsyncIterator[Callable[..., Awaitable[Served]]]:
     """Give what starts tunnels on real ports; they are closed after the test."""
     started: list[Served] = []

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -15,18 +14,16 @@ from twisted.web.resource import Resource
 from sessiond.broker import Broker, Request, Reservation
 from sessiond.bus.local import LocalBus
 from sessiond.clock import SteadyClock
-from sessiond.core.facts import Fact, StoredFact
 from sessiond.core.services import Catalogue, Plan, Pool, Service
-from sessiond.core.session import Session
 from sessiond.core.values import Kind, LaunchWhen, Lease, State
 from sessiond.entropy import SystemEntropy
 from sessiond.ports import RelayLimits
-from sessiond.stores.memory import MemoryStore
 from sessiond.web.access import Access, Face
-from sessiond.web.wire import WebSite
+from sessiond.web.door import Door, DoorSite
 from sessiond.ws.tunnels import Tunnels
 from tests.fakes.frames import CLOSE, Frame, Frames
 from tests.fakes.launchers import FakeChild, FakeLauncher, Script
+from tests.fakes.stores import UnreliableStore
 from tests.fakes.wires import Wire
 from tests.results import result_of
 
@@ -35,31 +32,6 @@ SERVICES = {
     "lazy": Plan(launch=LaunchWhen.ON_CONNECT),
     "remote": Plan(launch=LaunchWhen.ON_CONNECT, retry_dial=True),
 }
-
-
-class SlowStore(MemoryStore):
-    """A store that takes its time while ``slow``."""
-
-    slow = False
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.waiting: list[tuple[Deferred[Any], Any]] = []
-
-    def save(self, session: Session, facts: Sequence[Fact]) -> Deferred[list[StoredFact]]:
-        """Keep the session now, and say so later."""
-        if not self.slow:
-            return super().save(session, facts)
-        waiting: Deferred[list[StoredFact]] = Deferred()
-        self.waiting.append((waiting, super().save(session, facts)))
-        return waiting
-
-    def catch_up(self) -> None:
-        """Say what was done, and be slow no more."""
-        self.slow = False
-        while self.waiting:
-            waiting, done = self.waiting.pop(0)
-            done.chainDeferred(waiting)
 
 
 class AnyLease:
@@ -113,23 +85,21 @@ class Visitor:
 class Indoors:
     """A daemon's tunnels, and everything around them, on one memory reactor."""
 
-    def __init__(self, limits: RelayLimits | None = None) -> None:
+    def __init__(self, door: Door | None = None) -> None:
         self.reactor: Any = MemoryReactorClock()
         self.clock = SteadyClock(self.reactor, self.reactor.seconds, 1_000_000.0)
         self.launcher = FakeLauncher(self.reactor)
-        self.store = SlowStore()
-        services = {
-            name: Service(name, Kind.TCP, "process", plan, pool=name) for name, plan in SERVICES.items()
-        }
+        self.store = UnreliableStore()
+        services = {name: Service(name, Kind.TCP, "process", plan, pool=name) for name, plan in SERVICES.items()}
         catalogue = Catalogue(services, {name: Pool(name, 5) for name in services})
         launchers = {"process": self.launcher}
         self.broker = Broker(catalogue, self.store, LocalBus(), launchers, AnyLease(), SystemEntropy(), self.clock)
         result_of(Deferred.fromCoroutine(self.broker.open()))
         access = Access(())
-        self.tunnels = Tunnels(self.broker, access.check_origin, limits or RelayLimits(), self.reactor, self.clock)
+        self.tunnels = Tunnels(self.broker, access.check_origin, RelayLimits(), self.reactor, self.clock)
         root = Resource()
         root.putChild(b"tunnel", self.tunnels.resource(Face()))
-        self.site = WebSite(root, self.reactor)
+        self.site = DoorSite(root, self.reactor, door or Door())
 
     def reserve(self, service: str = "desk", script: Script | None = None) -> Reservation:
         """Make a session."""
@@ -144,7 +114,6 @@ class Indoors:
         wire = Wire(self.reactor)
         wire.protocol = self.site.buildProtocol(wire.getPeer())
         wire.protocol.makeConnection(wire)
-        wire.protocol = _Current(wire)
         wire.receive(raw)
         self.advance(0)
         return Visitor(self, wire).look()
@@ -190,15 +159,3 @@ class Indoors:
     def tunnels_of(self, made: Reservation) -> int:
         """Say how many tunnels a session counts."""
         return len(self.broker.session(made.session.id).tunnels)
-
-
-class _Current:
-    """Stands for whatever protocol a wire has: the channel's at first, the WebSocket's later."""
-
-    def __init__(self, wire: Wire) -> None:
-        self.protocol = wire.protocol
-        self.wire = wire
-        wire.protocol = self
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.protocol, name)

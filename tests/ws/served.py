@@ -8,7 +8,13 @@ from typing import Any
 
 from attrs import define, field
 from twisted.internet.defer import maybeDeferred
-from twisted.internet.endpoints import TCP4ClientEndpoint, TCP4ServerEndpoint, UNIXServerEndpoint, connectProtocol
+from twisted.internet.endpoints import (
+    TCP4ClientEndpoint,
+    TCP4ServerEndpoint,
+    UNIXServerEndpoint,
+    connectProtocol,
+    serverFromString,
+)
 from twisted.internet.interfaces import IHalfCloseableProtocol
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import deferLater
@@ -170,11 +176,11 @@ class Served:
     :ivar programs: what was connected to the endpoint.
     """
 
-    limits: RelayLimits = RelayLimits()
+    limits: RelayLimits = field(factory=RelayLimits)
     kind: Callable[[], Peer] = Peer
     socket_path: str | None = None
     launchers: dict[str, Launcher] = field(factory=dict)
-    plan: Plan = Plan()
+    plan: Plan = field(factory=Plan)
     programs: list[Peer] = field(factory=list)
     peers: list[Peer] = field(factory=list)
     _ports: list[Any] = field(factory=list)
@@ -182,7 +188,7 @@ class Served:
     tunnels: Any = None
     port: int = 0
     own_port: int = 0
-    target: FixedTarget = FixedTarget()
+    target: FixedTarget = field(factory=FixedTarget)
 
     async def start(self) -> Served:
         """Listen."""
@@ -213,7 +219,7 @@ class Served:
             self._ports.append(await UNIXServerEndpoint(reactor, self.socket_path).listen(factory))
             self.target = FixedTarget(socket=self.socket_path)
 
-    async def _listen(self, factory: Factory) -> int:
+    async def _listen(self, factory: Any) -> int:
         from twisted.internet import reactor
 
         port = await TCP4ServerEndpoint(reactor, 0, interface="127.0.0.1").listen(factory)
@@ -229,10 +235,23 @@ class Served:
         from twisted.internet import reactor
 
         endpoint = TCP4ClientEndpoint(reactor, "127.0.0.1", self.own_port if own else self.port)
-        browser = await connectProtocol(endpoint, kind())
+        return await self.connect_to(endpoint, raw, kind)
+
+    async def connect_to(self, endpoint: Any, raw: bytes, kind: Callable[[], Browser] = Browser) -> Browser:
+        """Do the same at another place."""
+        browser = kind()
+        await connectProtocol(endpoint, browser)
         self.peers.append(browser)
         browser.wire.write(raw)
         return browser
+
+    async def listen_at(self, description: str) -> Any:
+        """Listen for tunnels at one more place; gives its port."""
+        from twisted.internet import reactor
+
+        port = await serverFromString(reactor, description).listen(self.tunnels.site(Face()))
+        self._ports.append(port)
+        return port
 
     async def open(self, token: str, *lines: str) -> Browser:
         """Open a tunnel, and wait for the program at its end."""

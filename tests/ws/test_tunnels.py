@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from autobahn.twisted.websocket import WebSocketClientFactory, WebSocketClientProtocol
-from twisted.internet.endpoints import TCP4ClientEndpoint
+from twisted.internet.defer import maybeDeferred
+from twisted.internet.endpoints import SSL4ClientEndpoint, TCP4ClientEndpoint, UNIXClientEndpoint
+from twisted.internet.ssl import CertificateOptions
 
+from sessiond.core.events import Release
 from sessiond.core.services import Plan
 from sessiond.core.values import Clients, State
 from sessiond.ports import RelayLimits
 from tests.fakes.frames import BINARY, PING, TEXT, close, frame, request
 from tests.reactor import within
+from tests.ws.certificate import write_certificate
 from tests.ws.served import Browser, Echo, Served, pause, until
 
 Serve = Callable[..., Awaitable[Served]]
@@ -47,9 +52,9 @@ async def autobahn(served: Served, url: str, port: int, protocols: list[str]) ->
     factory: Any = WebSocketClientFactory(url, protocols=protocols, reactor=reactor)
     factory.protocol = AutobahnBrowser
     factory.setProtocolOptions(openHandshakeTimeout=0, closeHandshakeTimeout=0, serverConnectionDropTimeout=0)
-    browser: AutobahnBrowser = await TCP4ClientEndpoint(reactor, "127.0.0.1", port).connect(factory)
+    browser: Any = await TCP4ClientEndpoint(reactor, "127.0.0.1", port).connect(factory)
     await browser.is_open
-    return browser
+    return browser  # type: ignore[no-any-return]
 
 
 @within(LIMIT_S)
@@ -89,6 +94,39 @@ async def test_on_a_port_of_its_own(serve: Serve) -> None:
     await until(lambda: browser.payload == b"hello")
     refused = await served.connect(request("/any/path?token=wrong"), own=True)
     await until(lambda: refused.status == 401)
+
+
+@pytest.mark.filterwarnings("ignore:Passing pyOpenSSL:DeprecationWarning")  # Twisted 26.10 does
+@within(LIMIT_S)
+@pytest.mark.parametrize("kind", ["ssl", "unix"])
+async def test_other_listeners(serve: Serve, tmp_path: Path, kind: str) -> None:
+    """Over TLS and over a UNIX socket it is the same: early frames, both ways, a slow reader, and the end."""
+    from twisted.internet import reactor
+
+    served = await serve()
+    made = await served.reserve()
+    if kind == "ssl":
+        pem = write_certificate(tmp_path / "pem")
+        port = await served.listen_at(f"ssl:0:interface=127.0.0.1:privateKey={pem}:certKey={pem}")
+        where: Any = SSL4ClientEndpoint(reactor, "127.0.0.1", port.getHost().port, CertificateOptions())
+    else:
+        await served.listen_at(f"unix:{tmp_path / 'listener'}")
+        where = UNIXClientEndpoint(reactor, str(tmp_path / "listener"))
+    browser = await served.connect_to(where, request(f"/?token={made.token}") + frame(BINARY, b"early "))
+    await until(lambda: len(served.programs) == 1)
+    (program,) = served.programs
+    browser.wire.write(frame(BINARY, b"u" * MIB))
+    await until(lambda: program.total == 6 + MIB)
+    browser.wire.pauseProducing()
+    program.wire.write(b"d" * (16 * MIB))
+    await until_still(lambda: served.tunnels.meters().down_bytes)
+    assert served.tunnels.meters().down_bytes < 16 * MIB
+    browser.wire.resumeProducing()
+    program.wire.loseConnection()
+    await until(lambda: browser.closed is not None)
+    assert len(browser.payload) == 16 * MIB
+    browser.wire.write(close(1000))
+    await until(lambda: browser.ended)
 
 
 @within(LIMIT_S)
@@ -242,8 +280,6 @@ async def test_takeover(serve: Serve) -> None:
 @within(LIMIT_S)
 async def test_released(serve: Serve) -> None:
     """When its session is ended, a client is told with 4410, and its token opens nothing any more."""
-    from sessiond.core.events import Release
-
     served = await serve()
     made = await served.reserve()
     browser = await served.open(made.token)
@@ -339,3 +375,42 @@ async def until_still(value: Callable[[], int]) -> None:
         before = value()
         await pause(0.3)
     raise AssertionError("it goes on")
+
+
+@within(LIMIT_S)
+@pytest.mark.parametrize("way", ["program ends", "program resets", "client closes", "client vanishes", "released"])
+async def test_a_port_can_be_taken_again(serve: Serve, way: str) -> None:
+    """However a tunnel ended, the program's port can be bound at once, without SO_REUSEADDR and on every address."""
+    served = await serve(limits=RelayLimits(close_s=0.2))
+    made = await served.reserve()
+    browser = await served.open(made.token)
+    (program,) = served.programs
+    browser.wire.write(frame(BINARY, b"up"))
+    program.wire.write(b"down")
+    await until(lambda: program.total == 2 and browser.payload == b"down")
+    if way == "program ends":
+        program.wire.loseConnection()
+    elif way == "program resets":
+        program.wire.abortConnection()
+    elif way == "client closes":
+        browser.wire.write(close(1000))
+    elif way == "client vanishes":
+        browser.wire.abortConnection()
+    else:
+        await served.broker.dispatch(made.session.id, Release())
+    await until(lambda: program.ended)
+    program.wire.loseConnection()
+    await until(lambda: program.lost)
+    port = served.target.port
+    await maybeDeferred(served._ports[0].stopListening)
+    with socket.socket(socket.AF_INET6) as both:
+        both.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        await until(lambda: _binds(both, port), 2.0)
+
+
+def _binds(end: socket.socket, port: int | None) -> bool:
+    try:
+        end.bind(("::", port or 0))
+    except OSError:
+        return False
+    return True
