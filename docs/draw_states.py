@@ -14,7 +14,6 @@ from xml.sax.saxutils import escape, quoteattr
 
 from attrs import frozen
 
-from sessiond.core import events
 from sessiond.core.machine import TABLE, RowKey
 from sessiond.core.values import Deadline, State, StopStep
 
@@ -23,19 +22,6 @@ Arrow = tuple[State | None, State]
 """From (``None``: there is no session yet) and to."""
 
 Point = tuple[int, int]
-
-NEVER: frozenset[tuple[State, RowKey, State]] = frozenset(
-    {
-        (QUEUED, events.CallerGone, STOPPING),
-        (LAUNCHING, events.CallerGone, ENDED),
-        (QUEUED, Deadline.ANSWER, STOPPING),
-        (LAUNCHING, Deadline.ANSWER, ENDED),
-        (LAUNCHING, events.Restarted, READY),
-        (RESERVED, events.Restarted, ENDED),
-    }
-)
-"""What a rule names because it serves several states, and what never comes of it in this one. A test holds this
-against the machine."""
 
 WIDTH, HEIGHT = 920, 752
 LINE = 14
@@ -141,7 +127,7 @@ def arrows() -> dict[Arrow, list[RowKey]]:
     found: dict[Arrow, list[RowKey]] = {}
     for (state, key), rule in TABLE.items():
         for to in rule.to:
-            if to is not state and (state, key, to) not in NEVER:
+            if to is not state:
                 found.setdefault((state, to), []).append(key)
     return found
 

@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from docs.draw_states import NEVER, svg, word_of
+from docs.draw_states import svg, word_of
 from sessiond.clock import SteadyClock
 from sessiond.core.errors import CLOSE_CODES, SHAPES, Code
 from sessiond.core.machine import ROWS, TABLE, RowKey
@@ -19,12 +19,25 @@ from sessiond.core.values import Deadline, State
 from sessiond.meters import Level, Meters, Now
 from sessiond.tunnel.client import LEFT_BEHIND
 from sessiond.tunnel.relay import FAULTS
-from sessiond.ws.socket import FAILURES
 
 Row = tuple[str, ...]
 
+
+def literal(*words: str) -> str:
+    """Write some words as they stand in requests and answers."""
+    return ", ".join(f"``{word}``" for word in words)
+
+
 CUTS = (Code.ALREADY_CONNECTED, Code.UNREACHABLE, Code.SHUTTING_DOWN)
 """The codes that end a tunnel for another cause than its session's end."""
+
+BROKEN = {
+    1002: "says which rule of RFC 6455 the client broke",
+    1003: literal("only binary messages are carried"),
+    1007: "says what is not UTF-8",
+    1009: literal("the message is too large"),
+}
+"""What a client is told that broke a rule."""
 
 
 def write(folder: Path) -> None:
@@ -48,20 +61,15 @@ def table(head: Row, rows: Iterable[Row]) -> str:
     return "\n".join((*lines, ""))
 
 
-def literal(words: Iterable[str]) -> str:
-    """Write some words as they stand in requests and answers."""
-    return ", ".join(f"``{word}``" for word in words)
-
-
 def transitions() -> Iterator[Row]:
     """Tell every pair of event and state that can be; pairs with the same rule and the same end share a row."""
     [(first, rule)] = [(key, rule) for (state, key), rule in TABLE.items() if state is None]
-    yield (name_of(first), "(none)", what_of(rule), next_of(None, first, rule))
+    yield (name_of(first), "(none)", what_of(rule), next_of(None, rule))
     for key, row in ROWS.items():
         for states, rule in row.items():
             ends: defaultdict[str, list[str]] = defaultdict(list)
             for state in states:
-                ends[next_of(state, key, rule)].append(state.value)
+                ends[next_of(state, rule)].append(state.value)
             for end, before in ends.items():
                 yield (name_of(key), ", ".join(before), what_of(rule), end)
 
@@ -71,9 +79,9 @@ def name_of(key: RowKey) -> str:
     return f"*{word_of(key)}*" if isinstance(key, Deadline) else word_of(key)
 
 
-def next_of(state: State | None, key: RowKey, rule: Rule) -> str:
+def next_of(state: State | None, rule: Rule) -> str:
     """Tell where a rule may lead from a state; empty where it stays there."""
-    return ", ".join(to.value for to in rule.to if to is not state and (state, key, to) not in NEVER)
+    return ", ".join(to.value for to in rule.to if to is not state)
 
 
 def what_of(rule: Rule) -> str:
@@ -101,18 +109,13 @@ def problems() -> Iterator[Row]:
 
 def closes() -> Iterator[Row]:
     """Tell every way in which a tunnel is closed from our side, in order of the code."""
-    texts: defaultdict[int, list[str]] = defaultdict(list)
-    texts[LEFT_BEHIND.code].append(LEFT_BEHIND.text)
-    for reason, close_code in CLOSE_CODES.items():
-        texts[close_code].append(reason.value)
-    for code in CUTS:
-        texts[SHAPES[code].close].append(code.value)
-    for _, close in FAULTS.values():
-        texts[close.code].append(close.text)
-    for close_code, text in FAILURES.items():
-        texts[close_code].append(text)
-    for close_code in sorted(texts):
-        yield (str(close_code), literal(texts[close_code]))
+    told = [(LEFT_BEHIND.code, LEFT_BEHIND.text)]
+    told += [(close_code, reason.value) for reason, close_code in CLOSE_CODES.items()]
+    told += [(SHAPES[code].close, code.value) for code in CUTS]
+    told += [(close.code, close.text) for _, close in FAULTS.values()]
+    for close_code in sorted({*BROKEN, *(close_code for close_code, _ in told)}):
+        texts = [literal(text) for own, text in told if own == close_code]
+        yield (str(close_code), ", ".join([*texts, BROKEN[close_code]] if close_code in BROKEN else texts))
 
 
 def metrics() -> Iterator[Row]:
@@ -131,4 +134,4 @@ def metrics() -> Iterator[Row]:
 def labels_of(sample: str) -> str:
     """Name the labels of a sample."""
     found = [part.split("=")[0] for part in sample.partition("{")[2].rpartition("}")[0].split(",") if part]
-    return f" Labels: {literal(found)}." if found else ""
+    return f" Labels: {literal(*found)}." if found else ""

@@ -267,7 +267,10 @@ class Broker:
         return Admission(session, number, partial(self._hear_tunnel, session_id, number))
 
     def _hear_tunnel(self, session_id: str, number: int, event: Event) -> None:
-        self._note(session_id, event)
+        # Not forgotten before that is saved: the same step may want the client cut.
+        self._note(session_id, event).addCallback(lambda _: self._drop_client(session_id, number))
+
+    def _drop_client(self, session_id: str, number: int) -> None:
         session = self._table.get(session_id)
         if session is None or session.tunnel(number) is None:
             self._clients.drop(number)
@@ -388,16 +391,17 @@ class Broker:
         for caller in session.callers if session is not None else ():
             self._answers.pop(caller.number, None)
 
-    def _note(self, session_id: str, event: Event) -> None:
-        """Have something happen that nobody waits for, and that nobody could be told the refusal of."""
+    def _note(self, session_id: str, event: Event) -> Deferred[None]:
+        """Have something happen that nobody hears the refusal of; fires once it is saved, or came to nothing."""
         if self._table.get(session_id) is None:
-            return
+            return succeed(None)
         try:
             done = self._happen(session_id, event)
         except (Refused, NoTransition) as error:
             log.error("{session_id}: no place for {event}: {error}", session_id=session_id, event=event, error=error)
-        else:
-            done.addErrback(_logged)
+            return succeed(None)
+        # A save that failed was logged by the journal.
+        return done.addCallbacks(lambda _: None, lambda _: None)
 
     def _perform(self, session_id: str, effect: Effect) -> None:
         """Perform one effect; the failure of a port harms neither the daemon nor the effects that follow."""

@@ -25,7 +25,7 @@ class Children:
     """
 
     def __init__(
-        self, catalogue: Catalogue, launchers: Mapping[str, Launcher], note: Callable[[str, Event], None]
+        self, catalogue: Catalogue, launchers: Mapping[str, Launcher], note: Callable[[str, Event], object]
     ) -> None:
         self._catalogue, self._launchers, self._note = catalogue, launchers, note
         self._children: dict[str, Child] = {}

@@ -44,7 +44,11 @@ ROWS: dict[RowKey, Row] = {
         SERVING: WAITED,
         OVER: TOO_LATE,
     },
-    events.CallerGone: {(QUEUED, LAUNCHING): rules.caller_left, (RESERVED, READY, CONNECTED, STOPPING, ENDED): SAME},
+    events.CallerGone: {
+        (QUEUED,): rules.caller_left.leading_to(ENDED),
+        (LAUNCHING,): rules.caller_left.leading_to(STOPPING),
+        (RESERVED, READY, CONNECTED, STOPPING, ENDED): SAME,
+    },
     events.Leased: {(LAUNCHING,): rules.leased, OVER: SAME},
     events.Started: {(LAUNCHING, STOPPING): rules.started, (READY, CONNECTED, ENDED): SAME},
     events.Failed: {RUNNING: rules.failed, OVER: SAME},
@@ -83,8 +87,10 @@ ROWS: dict[RowKey, Row] = {
     events.PortTaken: {(LAUNCHING,): rules.port_taken, (READY, CONNECTED, STOPPING, ENDED): SAME},
     events.PortsFree: {(ENDED,): rules.ports_free},
     events.Restarted: {
-        WAITING: rules.restarted_waiting,
-        RUNNING: rules.restarted_running,
+        (QUEUED,): rules.restarted_waiting,
+        (RESERVED,): rules.restarted_waiting.leading_to(),
+        (LAUNCHING, READY): rules.restarted_running.leading_to(),
+        (CONNECTED,): rules.restarted_running,
         (STOPPING,): rules.restarted_stopping,
         (ENDED,): rules.restarted_ended,
     },
@@ -107,7 +113,10 @@ ROWS: dict[RowKey, Row] = {
     Deadline.LIFETIME: {WAITING: EXPIRED, RUNNING: AGED},
     Deadline.LIVELINESS: {SERVING: rules.silence},
     Deadline.SETUP: {WAITING: UNSET, RUNNING: SETUP_OVER},
-    Deadline.ANSWER: {(QUEUED, LAUNCHING): rules.answer_due},
+    Deadline.ANSWER: {
+        (QUEUED,): rules.answer_due.leading_to(ENDED),
+        (LAUNCHING,): rules.answer_due.leading_to(STOPPING),
+    },
     Deadline.WARNING: {LIVE: rules.warn},
     Deadline.RETENTION: {(ENDED,): rules.forget},
 }

@@ -46,7 +46,7 @@ class ProcessLauncher:
     :param runtime: the folder of this instance of the daemon; each session gets one of its own in it.
     :param reaper: open, and shared by all that starts children.
     :param instance: this instance's name, the same in each of its runs; it marks all of its children.
-    :param liveliness: gives the base URL where a session's child reports; it holds that child's secret.
+    :param liveliness: gives the URL where a session's child reports.
     :param environ: the daemon's environment, of which services pass on what they name.
     """
 

@@ -13,7 +13,7 @@ from twisted.python.failure import Failure
 
 from sessiond.core.events import Dialled, Event, TunnelClosed
 from sessiond.core.values import End, Endpoint
-from sessiond.ports import Clock, Close, Counters, Relayed, Tell
+from sessiond.ports import Clock, Close, Counters, Relayed, RelayLimits, Tell
 from sessiond.tunnel.endpoint import EndpointConnection, Unreachable, dial
 
 UNCUT_S = 10.0
@@ -39,9 +39,17 @@ class Tunnel:
     :param done: is called once, when nothing of it is left.
     """
 
-    def __init__(self, session_id: str, reactor: object, clock: Clock, done: Callable[[Tunnel], None]) -> None:
+    def __init__(
+        self,
+        session_id: str,
+        reactor: object,
+        clock: Clock,
+        done: Callable[[Tunnel], None],
+        limits: RelayLimits = RelayLimits(),
+    ) -> None:
         self.session_id = session_id
         self.number = 0
+        self._limits = limits
         self._reactor, self._clock, self._done = reactor, clock, done
         self._tell: Tell | None = None
         self._untold: list[Callable[[], Event]] = []
@@ -98,7 +106,7 @@ class Tunnel:
 
     async def _dial(self, endpoint: Endpoint, retry: bool) -> None:
         try:
-            found = await dial(self._reactor, self._clock, endpoint, retry)
+            found = await dial(self._reactor, self._clock, endpoint, retry, self._limits)
         except Unreachable as error:
             log.info("{id}: tunnel {number}: not reached: {error}", id=self.session_id, number=self.number, error=error)
             self._say_closed(End.ENDPOINT, "unreachable")

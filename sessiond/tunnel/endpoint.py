@@ -30,8 +30,9 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from sessiond.core.values import Endpoint, Stdio, Unix
-from sessiond.ports import Clock, EndpointEar
+from sessiond.ports import Clock, EndpointEar, RelayLimits
 from sessiond.tunnel.outlet import write_now
+from sessiond.tunnel.tcp import tune
 
 DIAL_S = 10.0
 """How long one attempt may take; a program on this machine answers at once, or refuses at once."""
@@ -65,17 +66,15 @@ class EndpointConnection(protocol.Protocol):
     with a reset (PITFALLS "Ports"): so both directions are closed one by one, and the last word is an abort.
     """
 
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
+    def __init__(self, clock: Clock, limits: RelayLimits = RelayLimits()) -> None:
+        self._clock, self._limits = clock, limits
         self._ear: EndpointEar = Nobody()
         self._ended = self._finishing = self._gone = False
         self._timer: IDelayedCall | None = None
 
     def connectionMade(self) -> None:
         """Hold still until a relay attaches."""
-        if isinstance(self._transport.getPeer(), IPv4Address | IPv6Address):
-            self._transport.setTcpNoDelay(True)
-            self._transport.setTcpKeepAlive(True)
+        tune(self._transport, self._limits)
         self.pause()
 
     @property
@@ -169,7 +168,9 @@ class EndpointConnection(protocol.Protocol):
         self._ear.endpoint_gone()
 
 
-async def dial(reactor: object, clock: Clock, endpoint: Endpoint, retry: bool) -> EndpointConnection:
+async def dial(
+    reactor: object, clock: Clock, endpoint: Endpoint, retry: bool, limits: RelayLimits = RelayLimits()
+) -> EndpointConnection:
     """Connect to an endpoint.
 
     :param reactor: connects (``IReactorTCP``, ``IReactorUNIX``, for host names ``IReactorPluggableNameResolver``).
@@ -179,7 +180,7 @@ async def dial(reactor: object, clock: Clock, endpoint: Endpoint, retry: bool) -
     target, pause_s = _client_endpoint(reactor, endpoint), FIRST_PAUSE_S
     while True:
         try:
-            return await _dial_once(target, clock)
+            return await _dial_once(target, EndpointConnection(clock, limits))
         except (Unreachable, ConnectError, DNSLookupError, OSError) as error:
             if not retry:
                 raise Unreachable(str(error)) from error
@@ -187,8 +188,7 @@ async def dial(reactor: object, clock: Clock, endpoint: Endpoint, retry: bool) -
         pause_s = min(LONGEST_PAUSE_S, pause_s * GROWTH)
 
 
-async def _dial_once(target: IStreamClientEndpoint, clock: Clock) -> EndpointConnection:
-    connection = EndpointConnection(clock)
+async def _dial_once(target: IStreamClientEndpoint, connection: EndpointConnection) -> EndpointConnection:
     await connectProtocol(target, connection)
     if connection.is_its_own_peer:
         connection.abort()

@@ -115,7 +115,7 @@ class FrameSocket(Protocol):
         code, _ = read_close(payload)  # its own words are not ours to log
         self._send_close(payload)
         ear.client_closed(Close(NO_CODE if code is None else code))
-        self._transport.loseConnection()
+        self._hang_up()
 
     def _fail(self, error: FrameError, ear: ClientEar) -> None:
         self._failed = True
@@ -127,7 +127,13 @@ class FrameSocket(Protocol):
         Behind a broken rule nobody knows for sure where a frame begins; a client that answers sends nothing else.
         """
         if data[0] == FIN | Opcode.CLOSE:
-            self._transport.loseConnection()
+            self._hang_up()
+
+    def _hang_up(self) -> None:
+        """Close once all is sent."""
+        # Twisted's TLS does not even begin to shut down while a producer is registered.
+        self._transport.unregisterProducer()
+        self._transport.loseConnection()
 
     def _send_control(self, opcode: Opcode, payload: bytes) -> None:
         write_now(self.transport, head(opcode, len(payload)) + payload)

@@ -13,6 +13,7 @@ from sessiond.core.session import Session
 from sessiond.ports import Clock, RelayLimits
 from sessiond.tunnel.client import Tunnel
 from sessiond.tunnel.relay import ByteRelay
+from sessiond.tunnel.tcp import tune
 from sessiond.web.access import Face
 from sessiond.web.wire import WebSite
 from sessiond.ws.channel import Admits, CheckOrigin, TunnelResource
@@ -96,7 +97,7 @@ class Tunnels:
         """
         if self._closed is not None:
             raise Refused(Code.SHUTTING_DOWN)
-        tunnel = Tunnel(session.id, self._reactor, self._clock, self._forget)
+        tunnel = Tunnel(session.id, self._reactor, self._clock, self._forget, self._limits)
         self._there.add(tunnel)
         return tunnel
 
@@ -105,6 +106,7 @@ class Tunnels:
         shaking = TunnelSocket()
         try:
             switch(request, upgrade, shaking, self._factory)
+            tune(shaking.transport, self._limits)
             socket = shaking if self._by_autobahn else take_over(shaking, self._limits)
             relay = ByteRelay(socket, self._limits, self._clock, tunnel)
         except BaseException:

@@ -237,6 +237,20 @@ def test_a_program_that_only_closes_the_connection_lives_on() -> None:
     assert world.state(session.id) is State.READY
 
 
+def test_a_client_is_cut_however_slow_the_disk_is() -> None:
+    """An endpoint without a program of ours closes while the disk is slow: its client is cut once that is saved."""
+    world = World()
+    session = world.ready("plain")
+    client = world.tunnel(session.id)
+    world.broker._table.put(evolve(world.broker.session(session.id), program=None))
+    world.store.slow = True
+    client.close(End.ENDPOINT)
+    assert client.cuts == []
+    world.store.flush()
+    assert client.cuts == [(1000, "closed by the application")]
+    assert len(world.broker._clients) == 0
+
+
 def test_an_endpoint_that_does_not_answer() -> None:
     """The client is told that the program can't be reached."""
     world = World()

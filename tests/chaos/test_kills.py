@@ -7,6 +7,7 @@ import signal
 import sqlite3
 import sys
 from collections import defaultdict
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -15,11 +16,11 @@ import pytest
 from attrs import define, field
 
 from sessiond.core.session import Session
-from sessiond.core.values import Reason, State
+from sessiond.core.values import Reason
 from sessiond.launchers.leases import can_bind
 from sessiond.stores.tables import Tables
 from tests.e2e.places import Place
-from tests.e2e.running import Running, launched_below, running, until
+from tests.e2e.running import LIMIT_S, Ended, Running, launched_below, running, until
 from tests.e2e.wire import Refusal, Tunnel
 
 STRUCK = Path(__file__).parent / "struck.py"
@@ -36,6 +37,14 @@ POINTS = (
     "spawned#2",
     *(f"{when}:{save}" for save in SAVES for when in ("saving", "saved")),
 )
+
+POINTS_OF_RECOVERY = (
+    *("before:Halt", "after:Halt", "saving:stopping", "saved:stopping", "saving:ended", "saved:ended", "before:Tidy"),
+    *("before:Offer", "before:FreeLeases", "saving:launching", "saved:launching", "spawned", "after:Launch"),
+)
+"""What a daemon passes by itself that finds one session with a program and one that waits for its slot."""
+
+REASONS = {reason.value for reason in Reason}
 
 SERVICE = """
 [services.echo]
@@ -129,56 +138,91 @@ def check_told(daemon: Running, told: Told) -> None:
             assert now["state"] != "reserved"
 
 
-@pytest.mark.parametrize("point", POINTS)
-def test_killed(place: Place, point: str) -> None:
-    """Nothing is leaked, nothing is held twice, nothing was told that is not so; and the next daemon serves."""
-    first, last = place.ports
-    config = place.configure(SERVICE.format(echo=json.dumps(str(ECHO)), first=first, last=last))
-    struck, told = place.folder / "struck", Told()
-    with running(config, program=[sys.executable, str(STRUCK)], STRIKE=point, STRUCK=str(struck)) as daemon:
-        daemon.ready()
-        try:
-            live(daemon, told)
-        except BROKEN:
-            pass
-        daemon.process.wait(30)
-        assert struck.exists(), "this point was never reached"
-        assert daemon.process.returncode == -signal.SIGKILL
-    left = launched_below(place.folder)
-    found = left_in_store(place)
-    check_once_each(found)
-    assert set(told.states) <= {session.id for session in found}
+@define
+class Bed:
+    """A place with a configuration, where daemons are struck one after the other."""
 
-    with running(config) as daemon:
-        daemon.ready()
-        check_told(daemon, told)
-        until(lambda: not any(process.alive for process in left), "nothing runs on of what the killed one had started")
-        for session in daemon.sessions():
-            daemon.release(session["id"])
-        for session in daemon.sessions():
-            ended = daemon.ended(session["id"])
-            assert ended["reason"] in {reason.value for reason in Reason}
-        check_told(daemon, told)
-        service = daemon.service("echo")
-        assert (service["used"], service["queued"]) == (0, 0)
-        for token in told.tokens.values():
-            with pytest.raises(Refusal, match="401"):
-                Tunnel(f"ws://{daemon.netloc}/tunnel?token={token}")
-        made = daemon.order("echo")
-        assert (made.status, made.json["slot"]) == (201, 0)
-        with Tunnel(made.json["tunnel_url"]) as tunnel:
-            tunnel.send(b"hello")
-            assert tunnel.read_until(b"HELLO")
-        daemon.release(made.json["id"])
-        daemon.ended(made.json["id"])
-        until(lambda: place.left == [], "nothing is left of any session")
-        until(lambda: not held(place), "no port is held that is free", look_s=0.2)
-        assert daemon.stop() == 0
-        assert "Traceback" not in daemon.text
+    place: Place
+    config: Path
+    told: Told = field(factory=Told)
+
+    def strike(self, point: str, lives: Callable[[Running, Told], None]) -> None:
+        """Start a daemon that will be killed at a point, and have callers lead sessions until it is."""
+        struck = self.place.folder / "struck"
+        program = [sys.executable, str(STRUCK)]
+        with running(self.config, program=program, STRIKE=point, STRUCK=str(struck)) as daemon:
+            try:
+                daemon.ready()
+                lives(daemon, self.told)
+            except (*BROKEN, Ended):
+                pass
+            daemon.process.wait(LIMIT_S)
+            assert struck.exists(), "this point was never reached"
+            assert daemon.process.returncode == -signal.SIGKILL
+        struck.unlink()
+        found = left_in_store(self.place)
+        check_once_each(found)
+        assert set(self.told.states) <= {session.id for session in found}
+
+    def check_next(self) -> None:
+        """Start a daemon as it is, and see that it cleans up, has told no lie, and serves."""
+        left = launched_below(self.place.folder)
+        with running(self.config) as daemon:
+            daemon.ready()
+            check_told(daemon, self.told)
+            until(lambda: not any(process.alive for process in left), "nothing that was started before runs on")
+            for session in daemon.sessions():
+                daemon.release(session["id"])
+            for session in daemon.sessions():
+                assert daemon.ended(session["id"])["reason"] in REASONS
+            check_told(daemon, self.told)
+            service = daemon.service("echo")
+            assert (service["used"], service["queued"]) == (0, 0)
+            for token in self.told.tokens.values():
+                with pytest.raises(Refusal, match="401"):
+                    Tunnel(f"ws://{daemon.netloc}/tunnel?token={token}")
+            check_serves(daemon)
+            until(lambda: self.place.left == [], "nothing is left of any session")
+            until(lambda: held_for_nothing(self.place) == [], "no port is held that is free", look_s=0.2)
+            assert daemon.stop() == 0
+            assert "Traceback" not in daemon.text
 
 
-def held(place: Place) -> list[int]:
+def check_serves(daemon: Running) -> None:
+    """The one slot is there for the next, from its start to its end."""
+    made = daemon.order("echo")
+    assert (made.status, made.json["slot"]) == (201, 0)
+    with Tunnel(made.json["tunnel_url"]) as tunnel:
+        tunnel.send(b"hello")
+        assert tunnel.read_until(b"HELLO")
+    daemon.release(made.json["id"])
+    assert daemon.ended(made.json["id"])["reason"] == "released"
+
+
+def held_for_nothing(place: Place) -> list[int]:
     """Name the ports that somebody holds although they are free."""
     leases = [lease for session in read_store(place.folder / "state" / "instances" / "0") for lease in session.leases]
     return [lease.number for lease in leases if can_bind(lease.number)]
 
+
+@pytest.fixture
+def bed(place: Place) -> Bed:
+    """Configure a service with one slot."""
+    first, last = place.ports
+    return Bed(place, place.configure(SERVICE.format(echo=json.dumps(str(ECHO)), first=first, last=last)))
+
+
+@pytest.mark.parametrize("point", POINTS)
+def test_killed(bed: Bed, point: str) -> None:
+    """Nothing is leaked, nothing is held twice, nothing was told that is not so; and the next daemon serves."""
+    bed.strike(point, live)
+    bed.check_next()
+
+
+@pytest.mark.parametrize("point", POINTS_OF_RECOVERY)
+def test_killed_again_while_it_recovers(bed: Bed, point: str) -> None:
+    """So it is if the next daemon is killed while it cleans up behind the first."""
+    bed.strike("saved:connected#2", live)
+    assert bed.told.states
+    bed.strike(point, lambda daemon, told: None)
+    bed.check_next()

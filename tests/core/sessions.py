@@ -151,12 +151,34 @@ def walk(seed: int, steps: int) -> Iterator[tuple[Session, events.Event, float]]
             session = after
 
 
+def lived(plan: Plan, *happened: events.Event) -> Session:
+    """Give a session to which just this has happened."""
+    session = create(blank(plan), events.Reserve(0), NOW).session
+    for event in happened:
+        session = None if session is None else step(session, event, NOW).session
+    if session is None:
+        raise AssertionError("a session was forgotten on its way")
+    return session
+
+
+STARTED, READY = events.Started(Program(4711, 42, "boot")), events.Ready(Tcp("127.0.0.1", 11000))
+RARE = (
+    # Its endpoint has closed, and its exit is waited for.
+    lived(PLANS[0], STARTED, READY, events.TunnelOpened(1), events.Dialled(1), events.TunnelClosed(1, End.ENDPOINT)),
+    # Only its client's dial can tell whether it is ready.
+    lived(PLANS[3], events.TunnelOpened(1), STARTED, READY),
+)
+"""Sessions that hardly any walk comes by."""
+
+
 def by_state(per_state: int = 40) -> dict[State, list[Session]]:
     """Give different sessions in each state, with every deadline that the table knows of armed in some of them."""
     found: defaultdict[State, list[Session]] = defaultdict(list)
     for session, _, _ in walk(seed=7, steps=20_000):
         if len(found[session.state]) < per_state and found[session.state][-1:] != [session]:
             found[session.state].append(session)
+    for session in RARE:
+        found[session.state].append(session)
     for state, sessions in found.items():
         for key in ROWS:
             if isinstance(key, Deadline) and (state, key) in TABLE:

@@ -43,6 +43,10 @@ def until(look: Callable[[], T], what: str, limit_s: float = LIMIT_S, look_s: fl
     return found
 
 
+class Ended(Exception):
+    """The daemon ended before it was ready."""
+
+
 @frozen
 class Answer:
     """What the API said; ``json`` is decoded where it is JSON."""
@@ -81,11 +85,14 @@ class Running:
         return urlsplit(self.url).netloc
 
     def ready(self) -> "Running":
-        """Wait until it says that it is ready, and where."""
+        """Wait until it says that it is ready, and where.
+
+        :raises Ended: it never will.
+        """
 
         def look() -> str | None:
             if self.process.poll() is not None:
-                raise AssertionError(f"ended with {self.process.returncode}:\n{self.text}")
+                raise Ended(f"status {self.process.returncode}:\n{self.text}")
             return next((line for line in self.text.splitlines(keepends=True) if READY in line and line[-1:] == "\n"), None)
 
         self.url = until(look, "the daemon is ready").rpartition(": ")[2].strip()

@@ -103,7 +103,7 @@ async def test_other_listeners(serve: Serve, tmp_path: Path, kind: str) -> None:
     """Over TLS and over a UNIX socket it is the same: early frames, both ways, a slow reader, and the end."""
     from twisted.internet import reactor
 
-    served = await serve()
+    served = await serve(limits=RelayLimits(close_s=600))  # nothing here ends by being dropped
     made = await served.reserve()
     if kind == "ssl":
         pem = write_certificate(tmp_path / "pem")

@@ -78,8 +78,11 @@ def dialled(d: Draft, event: events.Dialled) -> None:
 @to(State.READY)
 def closed_early(d: Draft, event: events.TunnelClosed) -> None:
     """A client left while the program was starting."""
-    if d.session.tunnel(event.number) is None:
+    tunnel = d.session.tunnel(event.number)
+    if tunnel is None:
         return
+    if event.end is End.ENDPOINT:
+        d.want(cut_by_endpoint(tunnel))
     drop_tunnel(d, event.number, event.end.value, event.detail)
     if not d.session.tunnels and d.session.endpoint is not None:
         accept(d)

@@ -83,7 +83,7 @@ def postpone(d: Draft, event: events.Resumed) -> None:
 
 @to()
 def shutdown_again(d: Draft, event: events.Shutdown) -> None:
-    """The daemon's time to stop is over: kill at once."""
+    """A stop of the daemon changes nothing for what is ending already, until its time is over: then it is killed."""
     if event.kill and d.session.step not in (StopStep.KILL, StopStep.STUCK):
         take_step(d, Stop(StopStep.KILL, 5.0))
     elif event.kill:

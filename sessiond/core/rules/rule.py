@@ -21,6 +21,10 @@ class Rule:
     act: Act
     to: tuple[State, ...] = ()
 
+    def leading_to(self, *states: State) -> Rule:
+        """Give the rule as it is for a state from which it leads only there."""
+        return Rule(self.act, states)
+
     def __call__(self, d: Draft, event: Any) -> None:
         """Apply the rule within another one."""
         self.act(d, event)

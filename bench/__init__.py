@@ -1,0 +1,1 @@
+"""Measures this daemon beside a peer, with the same client and the same target, in one run: ``make bench``."""

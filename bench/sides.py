@@ -1,0 +1,134 @@
+"""The two that are measured: each opens tunnels to the same target."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Protocol
+
+from attrs import frozen
+
+from bench.client import WebSocket
+from bench.programs import free_port, running
+from bench.rest import Rest
+
+SLOTS = 10_000
+"""The most that the configuration takes."""
+CONNECTIONS = 16_384
+
+
+class Side(Protocol):
+    """One that carries tunnels.
+
+    :ivar pid: its process; it may have children.
+    """
+
+    pid: int
+
+    def path(self) -> str:
+        """Give the address of a new tunnel, its session made beforehand."""
+
+    def connect(self, path: str) -> WebSocket:
+        """Open it."""
+
+
+@frozen
+class Peer:
+    """websockify from PyPI, as its command line starts it."""
+
+    pid: int
+    port: int
+
+    def path(self) -> str:
+        """Give the one path."""
+        return "/websockify"
+
+    def connect(self, path: str) -> WebSocket:
+        """Open a tunnel."""
+        return WebSocket(self.port, path)
+
+
+@frozen
+class Ours:
+    """This daemon, with a session for each tunnel."""
+
+    pid: int
+    port: int
+
+    def path(self) -> str:
+        """Reserve a session."""
+        with Rest(self.port) as rest:
+            return f"/tunnel?token={rest.call('POST', '/sessions', {'service': 'target'})['token']}"
+
+    def paths(self, count: int) -> list[str]:
+        """Reserve many."""
+        with Rest(self.port) as rest:
+            made = [rest.call("POST", "/sessions", {"service": "target"}) for _ in range(count)]
+        return [f"/tunnel?token={one['token']}" for one in made]
+
+    def connect(self, path: str) -> WebSocket:
+        """Open a tunnel."""
+        return WebSocket(self.port, path)
+
+
+@contextmanager
+def a_target(folder: Path) -> Iterator[int]:
+    """Run the target, and give its port."""
+    port = free_port()
+    with running(folder, "target", "-m", "bench.target", str(port), port=port):
+        yield port
+
+
+@contextmanager
+def ours(folder: Path, target: int) -> Iterator[Ours]:
+    """Run this daemon with nothing kept but in a new folder."""
+    port = free_port()
+    state = folder / f"state-{port}"
+    config = folder / f"{port}.toml"
+    config.write_text(configuration(state, port, target))
+    arguments = ("-m", "twisted", "--help-reactors")
+    arguments = ("-m", "bench.twistd", "-n", "--pidfile=", "sessiond", "--config", str(config))
+    with running(folder, "sessiond", *arguments, port=port) as pid:
+        yield Ours(pid, port)
+
+
+@contextmanager
+def peer(folder: Path, target: int) -> Iterator[Peer | None]:
+    """Run websockify, where it is installed."""
+    if find_spec("websockify") is None:
+        yield None
+        return
+    port = free_port()
+    arguments = ("-m", "websockify", f"127.0.0.1:{port}", f"127.0.0.1:{target}")
+    with running(folder, "websockify", *arguments, port=port) as pid:
+        yield Peer(pid, port)
+
+
+def configuration(state: Path, port: int, target: int) -> str:
+    """Write a configuration: the durable store, everything else as it is by default."""
+    command = json.dumps(["${python}", "-S", "-m", "bench.app", "${port}"])
+    return f"""\
+state_dir = {json.dumps(str(state))}
+[listeners.web]
+endpoint = "tcp:{port}:interface=127.0.0.1:backlog=1024"
+serves = ["api", "tunnel", "health", "metrics"]
+callers = "anyone"
+max_connections = {CONNECTIONS}
+max_per_address = {CONNECTIONS}
+[services.target]
+kind = "tcp"
+launcher = "fixed"
+target = {{ host = "127.0.0.1", port = {target} }}
+count = {SLOTS}
+limits = {{ connect = "10m" }}
+[services.app]
+kind = "tcp"
+launcher = "process"
+command = {command}
+pass_env = ["PATH", "PYTHONPATH"]
+ports = "18000-18999"
+count = 50
+"""
