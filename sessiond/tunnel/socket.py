@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
+from twisted.internet import protocol
 from twisted.internet.interfaces import IPushProducer
-from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -19,7 +19,7 @@ NO_CODE = 1005
 """A close frame came without a code (RFC 6455 section 7.1.5)."""
 
 
-class FrameSocket(Protocol):
+class FrameSocket(protocol.Protocol):
     """The :class:`sessiond.tunnel.relay.ClientSide` that takes a connection over once its handshake is done.
 
     What one read brings is passed on in one piece, and what the endpoint sends in one piece leaves as one frame: so a
@@ -44,7 +44,7 @@ class FrameSocket(Protocol):
     def attach(self, ear: ClientEar, producer: IPushProducer) -> None:
         """Begin to tell what comes."""
         self._ear = ear
-        self._transport.registerProducer(_Noting(self, producer), True)
+        self._transport.registerProducer(Noting(self, producer), True)
 
     def send(self, payload: bytes) -> None:
         """Send one binary message."""
@@ -93,7 +93,7 @@ class FrameSocket(Protocol):
         if received.error is not None:
             self._fail(received.error, ear)
 
-    def connectionLost(self, reason: Failure = connectionDone) -> None:
+    def connectionLost(self, reason: Failure = protocol.connectionDone) -> None:
         """Its connection is gone."""
         ear, self._ear = self._ear, None
         self._lost(reason)
@@ -144,20 +144,29 @@ class FrameSocket(Protocol):
             self._send_control(Opcode.CLOSE, payload)
 
 
+class Refusable(Protocol):
+    """A socket that wants to know whether its client takes bytes."""
+
+    refuses: bool
+
+
 @implementer(IPushProducer)
-class _Noting:
+class Noting:
     """Passes a producer's calls on, and notes whether the client takes bytes."""
 
-    def __init__(self, socket: FrameSocket, producer: IPushProducer) -> None:
+    def __init__(self, socket: Refusable, producer: IPushProducer) -> None:
         self._socket, self._producer = socket, producer
 
     def pauseProducing(self) -> None:
+        """The client takes no bytes."""
         self._socket.refuses = True
         self._producer.pauseProducing()
 
     def resumeProducing(self) -> None:
+        """It takes bytes again."""
         self._socket.refuses = False
         self._producer.resumeProducing()
 
     def stopProducing(self) -> None:
+        """Its connection is gone."""
         self._producer.stopProducing()

@@ -93,11 +93,7 @@ class DoorChannel(WebChannel):
 
 
 class Crowd:
-    """The connections that are open.
-
-    One that became a WebSocket does not tell its channel of its end. So what seems too much is looked at before it is
-    believed: a channel whose transport is closed does not count.
-    """
+    """The connections that are open, those among them that became WebSockets."""
 
     def __init__(self, door: Door) -> None:
         self._door = door
@@ -106,7 +102,7 @@ class Crowd:
 
     def admits(self, address: str) -> bool:
         """Say whether one more may come from an address."""
-        return self._has_place(address) or (self._look() and self._has_place(address))
+        return self._count < self._door.connections and len(self._of.get(address, ())) < self._door.per_address
 
     def add(self, address: str, channel: HTTPChannel) -> None:
         """Count a connection."""
@@ -121,24 +117,6 @@ class Crowd:
             self._count -= 1
         if not channels:
             self._of.pop(address, None)
-
-    def _has_place(self, address: str) -> bool:
-        return self._count < self._door.connections and len(self._of.get(address, ())) < self._door.per_address
-
-    def _look(self) -> bool:
-        """Forget what is closed; says whether there was any."""
-        closed = [
-            (address, channel) for address, channels in self._of.items() for channel in channels if is_closed(channel)
-        ]
-        for address, channel in closed:
-            self.drop(address, channel)
-        return bool(closed)
-
-
-def is_closed(channel: HTTPChannel) -> bool:
-    """Say whether a channel's transport is closed; one that was not made yet is not."""
-    transport: Any = channel.transport
-    return transport is not None and not getattr(transport, "connected", True)
 
 
 class DoorSite(WebSite):

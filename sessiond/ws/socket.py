@@ -13,10 +13,9 @@ from twisted.python.failure import Failure
 
 from sessiond.ports import Close, RelayLimits
 from sessiond.tunnel.relay import ClientEar
+from sessiond.tunnel.socket import NO_CODE, Noting
 
 SUBPROTOCOL = "binary"
-NO_CODE = 1005
-"""A close frame came without a code (RFC 6455 section 7.1.5)."""
 CLOSE_TEXT_BYTES = 123
 CONTROL_BYTES = 125
 """RFC 6455 section 5.5: the most that a control frame holds; two bytes of a close frame's are its code."""
@@ -51,7 +50,7 @@ class TunnelSocket(WebSocketServerProtocol):
     def attach(self, ear: ClientEar, producer: IPushProducer) -> None:
         """Begin to tell what comes."""
         self.ear = ear
-        self.transport.registerProducer(_Noting(self, producer), True)
+        self.transport.registerProducer(Noting(self, producer), True)
 
     def send(self, payload: bytes) -> None:
         """Send one binary message."""
@@ -156,24 +155,6 @@ class TunnelSocket(WebSocketServerProtocol):
     def _closeConnection(self, abort: bool = False) -> None:
         # Autobahn resets the connection where the close frames were exchanged; the relay does so only in the end.
         self.transport.loseConnection()
-
-
-class _Noting:
-    """Passes a producer's calls on, and notes whether the client takes bytes."""
-
-    def __init__(self, socket: TunnelSocket, producer: IPushProducer) -> None:
-        self._socket, self._producer = socket, producer
-
-    def pauseProducing(self) -> None:
-        self._socket.refuses = True
-        self._producer.pauseProducing()
-
-    def resumeProducing(self) -> None:
-        self._socket.refuses = False
-        self._producer.resumeProducing()
-
-    def stopProducing(self) -> None:
-        self._producer.stopProducing()
 
 
 def tunnel_factory(limits: RelayLimits, reactor: object) -> WebSocketServerFactory:

@@ -175,16 +175,6 @@ def test_one_address() -> None:
     house.enter(THERE)
 
 
-def test_silent_ends_are_seen() -> None:
-    """A connection that became another protocol's does not tell of its end, and is seen all the same."""
-    house = House(Door(connections=2))
-    _, transport = house.enter()
-    house.enter()
-    transport.connected = False
-    house.enter()
-    assert house.call() is None
-
-
 def test_nothing_piles_up() -> None:
     """Who came and went leaves nothing behind."""
     house = House()
