@@ -67,8 +67,11 @@ def spawning(launcher: ProcessLauncher, *args: Any, **kwargs: Any) -> None:
     reach("spawned")
 
 
-Broker._perform = performing  # type: ignore[method-assign]
-SqliteStore.save = saving  # type: ignore[method-assign]
-ProcessLauncher._spawn = spawning  # type: ignore[method-assign]
+for seam, name, wrapped in (
+    (Broker, "_perform", performing),
+    (SqliteStore, "save", saving),
+    (ProcessLauncher, "_spawn", spawning),
+):
+    setattr(seam, name, wrapped)
 sys.argv[0] = "twistd"
 run()

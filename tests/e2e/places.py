@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -9,6 +10,7 @@ from tempfile import TemporaryDirectory
 import pytest
 from attrs import frozen
 
+from sessiond.launchers.procfs import send
 from tests.e2e.running import launched_below, until
 
 PORTS = 20
@@ -81,4 +83,10 @@ def place(tmp_path: Path) -> Iterator[Place]:
     with TemporaryDirectory(prefix="sd-") as run:
         where = Place(tmp_path, Path(run))
         yield where
-        until(lambda: not where.left, "nothing is left of any session")
+        try:
+            until(lambda: not where.left, "nothing is left of any session")
+        except AssertionError:
+            pytest.fail(f"left behind: {where.left}", pytrace=False)
+        finally:
+            for process in launched_below(where.folder):
+                send(process.pid, process.started, signal.SIGKILL)

@@ -1,5 +1,6 @@
 """The page in a browser, as a user has it before him, and what its canvas shows."""
 
+import base64
 import hashlib
 import os
 from pathlib import Path
@@ -27,6 +28,12 @@ LOOK = """canvas => {
     let text = "";
     for (let at = 0; at < data.length; at += 32768) text += String.fromCharCode(...data.subarray(at, at + 32768));
     return [width, height, btoa(text)];
+}"""
+
+
+PLACE = """canvas => {
+    const { x, y, width, height } = canvas.getBoundingClientRect();
+    return [x, y, width / canvas.width, height / canvas.height];
 }"""
 
 
@@ -98,8 +105,6 @@ class Portal:
 
     def picture(self) -> Picture:
         """Look at the canvas."""
-        import base64
-
         found: Any = self.page.eval_on_selector(CANVAS, LOOK)
         return Picture(found[0], found[1], base64.b64decode(found[2]))
 
@@ -109,10 +114,8 @@ class Portal:
 
     def point(self, x: int, y: int) -> tuple[float, float]:
         """Say where in the page a pixel of the picture is: it is scaled to what space there is."""
-        box = self.page.eval_on_selector(
-            CANVAS, "c => { const r = c.getBoundingClientRect(); return [r.x, r.y, r.width / c.width, r.height / c.height]; }"
-        )
-        return box[0] + (x + 0.5) * box[2], box[1] + (y + 0.5) * box[3]
+        left, top, across, down = self.page.eval_on_selector(CANVAS, PLACE)
+        return left + (x + 0.5) * across, top + (y + 0.5) * down
 
     def click(self, x: int, y: int) -> None:
         """Move to a pixel of the picture and click there."""

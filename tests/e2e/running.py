@@ -31,7 +31,7 @@ LOOK_S = 0.01
 T = TypeVar("T")
 
 
-def until(look: Callable[[], T], what: str, limit_s: float = LIMIT_S, look_s: float = LOOK_S) -> T:
+def until(look: Callable[[], T | None], what: str, limit_s: float = LIMIT_S, look_s: float = LOOK_S) -> T:
     """Wait until ``look`` gives something that is true, and give that.
 
     :raises AssertionError: it did not within the limit.
@@ -93,7 +93,8 @@ class Running:
         def look() -> str | None:
             if self.process.poll() is not None:
                 raise Ended(f"status {self.process.returncode}:\n{self.text}")
-            return next((line for line in self.text.splitlines(keepends=True) if READY in line and line[-1:] == "\n"), None)
+            whole, _, _ = self.text.rpartition("\n")
+            return next((line for line in whole.splitlines() if READY in line), None)
 
         self.url = until(look, "the daemon is ready").rpartition(": ")[2].strip()
         return self

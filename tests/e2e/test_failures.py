@@ -1,15 +1,12 @@
 """What goes wrong with real programs and a full disk: each is told as what it is, and the daemon serves on."""
 
-import http.client
 import json
 import os
-import shutil
 import signal
 import socket
 import subprocess
-import sys
 import threading
-from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +59,7 @@ def converse(tunnel: Tunnel) -> None:
 def test_never_listens(place: Place) -> None:
     """A program that never listens is ended at its limit, and its caller told so."""
     first, last = place.ports
-    deaf = service("deaf", LAUNCHERS / "wait.py", "here", "${port}", ports=f"{first}-{last}", limits='launch = "1s"')
+    deaf = service("deaf", LAUNCHERS / "wait.py", "here", "${port}", ports=f"{first}-{last}", limits='launch = "2s"')
     with running(place.configure(deaf + echo(place))) as daemon:
         daemon.ready()
         refused = daemon.order("deaf")
@@ -105,7 +102,8 @@ def test_floods_its_output(place: Place) -> None:
             sizes.append(written.stat().st_size)
         assert max(sizes) < 256 * 2**20
         lines = daemon.call("GET", f"/api/v1/sessions/{made.json['id']}/log?lines=5").json["lines"]
-        assert lines[-2] == "a line of a flood, as long as lines usually are in an output"
+        # One may be torn, where the output was cut.
+        assert lines.count("a line of a flood, as long as lines usually are in an output") >= 3
         assert daemon.release(made.json["id"]).status == 200
         assert daemon.ended(made.json["id"])["reason"] == "released"
         serves_on(daemon)
@@ -125,7 +123,6 @@ def test_ignores_term(place: Place) -> None:
         assert made.status == 201, made
         stopping = daemon.release(made.json["id"])
         assert (stopping.json["state"], stopping.json["step"]) == ("stopping", "term")
-        assert daemon.service("stubborn")["used"] == 1
         session = daemon.ended(made.json["id"])
         assert (session["reason"], session["exit"]) == ("released", {"code": None, "signal": signal.SIGKILL})
         serves_on(daemon)
@@ -149,7 +146,7 @@ def test_forks_away(place: Place, how: str) -> None:
             assert daemon.ended(made.json["id"])["reason"] == "released"
         else:
             # It ends by itself, right behind its ready line: either may be seen first.
-            session = daemon.ended(made.json["session"] if made.status == 502 else made.json["id"])
+            session = daemon.ended(made.json.get("id") or made.json["session"])
             assert session["reason"] in ("exited", "launch-failed")
             assert session["exit"] == {"code": 0, "signal": None}
         assert launched_below(place.folder) == []
@@ -161,7 +158,8 @@ def test_port_taken_by_a_stranger(place: Place) -> None:
     port = place.ports[0]
     here, go = place.folder / "here", place.folder / "go"
     late = service("late", OWN / "late.py", "${port}", str(here), str(go), ports=f"{port}-{port}")
-    with running(place.configure(late + service("echo", OWN / "echo.py", "${port}", ports=f"{port + 1}-{port + 9}"))) as daemon:
+    well = service("echo", OWN / "echo.py", "${port}", ports=f"{port + 1}-{port + 9}")
+    with running(place.configure(late + well)) as daemon:
         daemon.ready()
         made = daemon.order("late", wait="none")
         assert made.status == 201, made
@@ -185,7 +183,7 @@ def test_port_taken_by_a_stranger(place: Place) -> None:
 
 
 @pytest.fixture
-def small_disk(place: Place) -> Iterator[list[str]]:
+def small_disk(place: Place) -> list[str]:
     """Give the program that runs the daemon with a small file system of its own below ``state``.
 
     It is mounted in a mount namespace that goes with the daemon.
@@ -197,36 +195,35 @@ def small_disk(place: Place) -> Iterator[list[str]]:
     if subprocess.run([*space, "mount", "-t", "tmpfs", "-o", "size=1m", "none", str(state)], check=False).returncode:
         lack("may not mount a file system here")
     mount = 'mount -t tmpfs -o size=1m,mode=0700 none "$0" && exec "$@"'
-    yield [*space, "sh", "-c", mount, str(state)]
+    return [*space, "sh", "-c", mount, str(state)]
 
 
 def fill_up(folder: Path) -> Path:
     """Leave no byte free."""
     ballast = folder / "ballast"
-    with ballast.open("wb", buffering=0) as file, pytest.raises(OSError, match="No space left"):
+    with ballast.open("wb", buffering=0) as file:
         for size in (65536, 4096, 1):
-            while True:
-                try:
-                    file.write(bytes(size))
-                except OSError:
-                    if size == 1:
-                        raise
-                    break
+            with suppress(OSError):
+                while file.write(bytes(size)):
+                    pass
+    assert os.statvfs(folder).f_bavail == 0
     return ballast
 
 
 def test_full_disk(place: Place, small_disk: list[str]) -> None:
     """With a full disk nothing new is promised, but what runs runs on and can be ended; with space it serves on."""
-    with running(place.configure(echo(place, count=2)), before=small_disk) as daemon:
+    with running(place.configure(echo(place, count=9)), before=small_disk) as daemon:
         daemon.ready()
         made = daemon.order("echo")
         assert made.status == 201, made
         with Tunnel(made.json["tunnel_url"]) as tunnel:
             converse(tunnel)
+            program = launched_below(place.folder)
             # Through the process: its file systems are not ours.
             ballast = fill_up(Path(f"/proc/{daemon.pid}/root") / str(place.folder / "state")[1:])
-            refused = until(lambda: full(daemon.order("echo")), "the store fails")
-            assert refused.json["code"] == "store-unavailable"
+            # A few saves may still find room in files that are there.
+            refused = until(lambda: unless_made(daemon.order("echo")), "the store fails")
+            assert (refused.status, refused.json["code"]) == (503, "store-unavailable")
             assert int(refused.headers["retry-after"]) > 0
             assert "disk" not in json.dumps(refused.json)
             assert "database or disk is full" in daemon.text
@@ -237,15 +234,18 @@ def test_full_disk(place: Place, small_disk: list[str]) -> None:
             asking.start()
             assert tunnel.read() is None
             assert tunnel.close_code == 4410
-        until(lambda: not launched_below(place.folder), "the program is gone")
+        until(lambda: not any(process.alive for process in program), "the program is gone")
         assert answers == []
         ballast.unlink()
         asking.join(LIMIT_S)
         assert [answer.status for answer in answers] == [200]
         assert daemon.ended(made.json["id"])["reason"] == "released"
+        for session in daemon.sessions():
+            daemon.release(session["id"])
+            daemon.ended(session["id"])
         serves_on(daemon)
 
 
-def full(answer: Answer) -> Answer | None:
-    """Give an answer on if it is that there is no place."""
-    return answer if answer.status == 503 else None
+def unless_made(answer: Answer) -> Answer | None:
+    """Give an answer on unless it is that a session was made."""
+    return None if answer.status == 201 else answer

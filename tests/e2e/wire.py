@@ -71,7 +71,8 @@ class Tunnel:
         """Send one whole message, masked as a client's must be (RFC 6455 section 5.3)."""
         mask = os.urandom(4)
         size = len(payload)
-        head = struct.pack(">BB", 0x80 | opcode, 0x80 | size) if size < 126 else struct.pack(">BBH", 0x80 | opcode, 254, size)
+        length = struct.pack(">B", 0x80 | size) if size < 126 else struct.pack(">BH", 0x80 | 126, size)
+        head = struct.pack(">B", 0x80 | opcode) + length
         self._socket.sendall(head + mask + bytes(byte ^ mask[i % 4] for i, byte in enumerate(payload)))
 
     def read(self) -> bytes | None:
@@ -102,8 +103,10 @@ class Tunnel:
 
     def _frame(self) -> tuple[int, bytes]:
         first, size = self._exactly(2)
-        if size > 125:
-            (size,) = struct.unpack(*((">H", self._exactly(2)) if size == 126 else (">Q", self._exactly(8))))
+        if size == 126:
+            (size,) = struct.unpack(">H", self._exactly(2))
+        elif size == 127:
+            (size,) = struct.unpack(">Q", self._exactly(8))
         return first & 15, self._exactly(size)
 
     def _exactly(self, size: int) -> bytes:
@@ -120,5 +123,7 @@ class Tunnel:
     def __enter__(self) -> "Tunnel":
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
