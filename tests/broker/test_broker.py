@@ -373,6 +373,20 @@ def test_a_full_disk_refuses_newcomers_and_ends_nobody_late() -> None:
     assert world.facts_of(session.id)[-2:] == ["session.stopping", "session.ended"]
 
 
+def test_a_full_disk_lets_no_client_in() -> None:
+    """A client is told at once that nothing can be recorded, instead of waiting for the disk."""
+    world = World()
+    sessions = [world.ready("plain"), world.ready("plain")]
+    world.store.broken = True
+    world.broker.dispatch(sessions[0].id, events.Release())
+    refused = world.connect(sessions[1].id).refused
+    assert refused is not None
+    assert refused.code is Code.STORE_UNAVAILABLE
+    world.store.broken = False
+    world.advance(2.0)
+    assert world.connect(sessions[1].id).refused is None
+
+
 def test_nothing_is_launched_before_it_is_saved() -> None:
     """A slow disk delays the launch, not the decision."""
     world = World()
@@ -411,6 +425,39 @@ def test_a_restart_ends_what_it_can_not_carry_on() -> None:
     assert world.broker.session(running.id).reason is Reason.LOST
     assert running.id not in world.launcher.alive
     assert world.broker.by_token(reserved.token).state is State.RESERVED
+
+
+def test_a_restart_tells_nothing_that_only_the_last_run_knew() -> None:
+    """A start takes as long as it takes to save that clients are gone and programs are ended; then that is told."""
+    world = World()
+    session = world.ready("plain")
+    world.tunnel(session.id)
+    world.kill()
+    world.store.slow = True
+    world.start()
+    world.advance(0.0)
+    assert not world.broker.accepting
+    while not world.broker.accepting:
+        assert world.state(session.id) is not State.ENDED
+        world.store.flush()
+    assert world.state(session.id) in (State.STOPPING, State.ENDED)
+    assert world.broker.session(session.id).tunnels == ()
+
+
+def test_a_full_disk_is_no_reason_not_to_start() -> None:
+    """A start waits a while for what it found to be saved, and then serves what needs no saving."""
+    world = World()
+    session = world.ready("plain")
+    world.kill()
+    world.store.broken = True
+    world.start()
+    assert not world.broker.accepting
+    world.advance(5.0)
+    assert world.broker.accepting
+    assert session.id not in world.launcher.alive
+    world.store.broken = False
+    world.advance(2.0)
+    assert world.state(session.id) is State.ENDED
 
 
 def test_closing_ends_everything() -> None:

@@ -26,6 +26,7 @@ PACKAGES: Mapping[str, str] = {
     "setpriv": "util-linux",
     "unshare": "util-linux",
     "mount": "mount",
+    "ip": "iproute2",
 }
 """Program (found on the PATH) or file, and the Debian package that brings it."""
 

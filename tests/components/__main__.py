@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 from tests.components import PACKAGES, missing
+from tests.components.wstest import SUITE, install_wstest
 
 APT = ["apt-get", "-q", "-o", "DPkg::Lock::Timeout=120"]
 """Another installation may be running: it is waited for, seconds."""
@@ -43,6 +44,9 @@ def main() -> int:
         packages = " ".join(sorted({PACKAGES[name] for name in absent}))
         print(f"Missing: {', '.join(absent)} (Debian packages: {packages}).", file=sys.stderr)
         print("The tests that need them are skipped by name; with CI=true they fail.", file=sys.stderr)
+    lacking = install_wstest()
+    if lacking is not None:
+        print(f"Missing: wstest (PyPI package {SUITE}): {lacking}. Its tests are skipped by name.", file=sys.stderr)
     return 0
 
 
