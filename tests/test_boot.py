@@ -368,7 +368,7 @@ async def test_fixed_session_lives_on(config: Path) -> None:
     """A session without a program outlives a killed daemon, and its token still opens it."""
     from twisted.internet import reactor
 
-    echoes = ServerFactory[Echo]()
+    echoes: Any = ServerFactory()
     echoes.protocol = Echo
     target: Any = reactor.listenTCP(0, echoes, interface="127.0.0.1")
     where = f"{{ port = {target.getHost().port} }}"

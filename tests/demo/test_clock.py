@@ -45,7 +45,7 @@ class Scene:
         viewer = self.viewers.buildProtocol(None)
         assert viewer is not None
         transport = StringTransport()
-        viewer.makeConnection(transport)  # type: ignore[no-untyped-call]
+        viewer.makeConnection(transport)
         return viewer, transport
 
 
