@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from enum import Enum
 from typing import Any, Protocol
 
 from attrs import define, frozen
@@ -88,6 +89,57 @@ class Bus(Protocol):
         """Tell every listener; one that raises is logged and harms no other."""
 
 
+class StreamTaker(Protocol):
+    """Whoever has taken a child's standard streams."""
+
+    def received(self, data: bytes) -> None:
+        """Output came."""
+
+    def ended(self) -> None:
+        """There will be no more. Told at most once, and nothing after it."""
+
+    def displaced(self) -> None:
+        """Somebody else takes them: to be left at once."""
+
+
+class Streams(Protocol):
+    """A child's standard input and output, where these are its endpoint. One has them at a time.
+
+    Output that nobody takes waits in the pipe, and the program waits for that.
+    """
+
+    @property
+    def stuck(self) -> bool:
+        """Say whether so much waits to be read by the program that it must not be given more."""
+
+    def take(self, taker: StreamTaker, producer: IPushProducer) -> None:
+        """Tell the taker what comes from now on; whoever had them is displaced.
+
+        :param producer: paused while the program does not read its input.
+        """
+
+    def leave(self, rest: bytes) -> None:
+        """Take no more.
+
+        :param rest: what was received and not made use of; the next taker gets it first.
+        """
+
+    def write(self, data: bytes) -> None:
+        """Write to the standard input; nothing happens when that is closed."""
+
+    def pause(self) -> None:
+        """Read nothing until ``resume``."""
+
+    def resume(self) -> None:
+        """Read again."""
+
+    def unread_bytes(self) -> int:
+        """Say how much output waits in the pipe."""
+
+    def give_up(self) -> None:
+        """Close the standard input and drop all output: nobody can make sense of it any more."""
+
+
 class Child(Protocol):
     """A session's program with all of its descendants, from ``launch`` until it has told ``Gone``."""
 
@@ -97,6 +149,10 @@ class Child(Protocol):
 
         Where readiness is the child's own report, no ``Ready`` is told: the broker takes it from here.
         """
+
+    @property
+    def streams(self) -> Streams | None:
+        """Its standard input and output, where these are its endpoint."""
 
     def halt(self, step: StopStep) -> None:
         """Take one stop step against the whole tree; harmless when it is gone already.
@@ -253,8 +309,25 @@ class EndpointEar(Protocol):
     def endpoint_ended(self) -> None:
         """It will send no more. Not told where the connection is lost at once."""
 
+    def endpoint_broke(self, text: str) -> None:
+        """It sent what can't be passed on, for the reason in ``text``; only ``endpoint_gone`` comes after that."""
+
     def endpoint_gone(self) -> None:
         """The connection is gone. Told exactly once."""
+
+
+class Direction(Enum):
+    """Which way something goes through a tunnel: up is to the program."""
+
+    UP = "up"
+    DOWN = "down"
+
+
+Observer = Callable[[Direction, bytes, float], None]
+"""Sees what a tunnel carries and when (epoch seconds): bytes as they come, or whole messages where these are carried.
+
+It can't change anything. One that raises is logged and not asked again.
+"""
 
 
 class Relayed(Protocol):

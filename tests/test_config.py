@@ -19,6 +19,8 @@ from sessiond.core.errors import ConfigError
 from sessiond.core.services import (
     Choice,
     FixedTarget,
+    Frames,
+    Framing,
     Integer,
     Pattern,
     Plan,
@@ -60,6 +62,8 @@ launcher = "fixed"
 count = 1
 """
 )
+
+MESSAGES = CLOCK.replace('"rfb"', '"messages"').replace(', "--socket", "${socket}"', "")
 
 
 def read(text: str) -> Config:
@@ -199,6 +203,13 @@ def test_stdio() -> None:
     assert (built.endpoint, built.ready.when, built.plan.leases) == ("stdio", ReadyWhen.STARTED, ())
 
 
+def test_messages() -> None:
+    """How messages are framed can be said, and what they are to a browser; usually they are bytes in lines."""
+    usual, said = service(MESSAGES), service(MESSAGES + 'framing = "length"\nframes = "text"\nclients = "takeover"')
+    assert (usual.endpoint, usual.framing, usual.frames) == ("stdio", Framing.LINES, Frames.BINARY)
+    assert (said.framing, said.frames) == (Framing.LENGTH, Frames.TEXT)
+
+
 def test_both_endpoints_with_a_choice() -> None:
     """A command may ask for a port and a socket where the operator says which of them clients get."""
     text = CLOCK.replace('"${socket}"', '"${socket}", "${port}"') + 'endpoint = "socket"'
@@ -304,6 +315,12 @@ WRONG = [
         CLOCK.replace('"rfb"', '"text"').replace("${socket}", "x") + 'ready = "listens"',
         "services.clock.ready: listens contradicts endpoint stdio, *",
     ),
+    (CLOCK + 'framing = "lines"', 'services.clock.framing: has no meaning with kind = "rfb"'),
+    (CLOCK.replace('"rfb"', '"text"') + 'frames = "text"', 'services.clock.frames: has no meaning with kind = "text"'),
+    (MESSAGES + 'framing = "frames"', "services.clock.framing: one of lines, length is needed"),
+    (MESSAGES + 'frames = "bytes"', "services.clock.frames: one of text, binary is needed"),
+    (MESSAGES + "clients = 2", "services.clock.clients: contradicts endpoint stdio: *"),
+    (FIXED + 'target = { port = 1 }\nframes = "text"', 'services.old.frames: has no meaning with launcher = "fixed"'),
     (CLOCK.replace("${socket}", "${sokcet}"), "services.clock.command: unknown placeholder ${sokcet}"),
     (CLOCK.replace("${socket}", "${socket}${options.x}"), "services.clock.command: unknown placeholder ${options.x}"),
     (CLOCK.replace("${socket}", "${socket"), "services.clock.command: unfinished placeholder *"),

@@ -34,7 +34,7 @@ from sessiond.core.services import Catalogue, Scalar, Service
 from sessiond.core.session import Caller, Session
 from sessiond.core.values import Deadline, Exit, Lease, LeaseKind, Liveliness, Reason, State
 from sessiond.entropy import digest
-from sessiond.ports import Bus, Clock, Entropy, Launcher, LeaseTest, Store, TunnelClient
+from sessiond.ports import Bus, Clock, Entropy, Launcher, LeaseTest, Store, Streams, TunnelClient
 
 RECOVERY_S = 5.0
 """How long a start waits until what it found is saved."""
@@ -128,6 +128,10 @@ class Broker:
         """
         session, tail = self.session(session_id), self._children.tail(session_id, lines)
         return list(session.tail[-lines:]) if tail is None else tail
+
+    def streams(self, session_id: str) -> Streams | None:
+        """Give the standard input and output of a session's program, where these are its endpoint."""
+        return self._children.streams(session_id)
 
     @property
     def unsaved(self) -> int:
@@ -252,8 +256,11 @@ class Broker:
     async def admit(self, session_id: str, client: TunnelClient) -> Admission:
         """Let a client in, before anything is dialled for it.
 
-        :raises Refused: the session takes no client now.
+        :raises Refused: the session takes no client now, or nothing can be recorded.
         """
+        if self._journal.failing:
+            # It would wait for the disk with its handshake half done.
+            raise Refused(Code.STORE_UNAVAILABLE, retry_after_s=5.0)
         number = self._next_number()
         self._clients.add(number, client)
         try:

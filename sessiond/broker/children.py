@@ -12,7 +12,7 @@ from sessiond.core.events import Event
 from sessiond.core.services import Catalogue
 from sessiond.core.session import Session
 from sessiond.core.values import Endpoint, StopStep
-from sessiond.ports import Child, Launcher, Tell
+from sessiond.ports import Child, Launcher, Streams, Tell
 
 TAIL_LINES = 20
 """How many of the last lines of a program's output are kept with its session."""
@@ -85,6 +85,11 @@ class Children:
         """Say where a program will listen, as far as its launcher knows."""
         child = self._children.get(session_id)
         return None if child is None else child.endpoint
+
+    def streams(self, session_id: str) -> Streams | None:
+        """Give a program's standard input and output, where these are its endpoint."""
+        child = self._children.get(session_id)
+        return None if child is None else child.streams
 
     def close(self) -> Deferred[list[tuple[bool, None]]]:
         """Have every launcher let go; children are not touched."""

@@ -11,8 +11,8 @@ from sessiond.config.limits import read_stop
 from sessiond.config.options import read_options
 from sessiond.config.table import Table, list_of, matching, one_of, text, whole
 from sessiond.config.units import Unfit, number_range, seconds, size_bytes
-from sessiond.core.services import OptionType, Readiness, ReadyWhen, Rlimits, Service
-from sessiond.core.values import Kind, LaunchWhen, LeaseKind
+from sessiond.core.services import Frames, Framing, OptionType, Readiness, ReadyWhen, Rlimits, Service
+from sessiond.core.values import Clients, Kind, LaunchWhen, LeaseKind
 from sessiond.launchers.placeholders import PlaceholderError, check, names_in
 
 LAST_DISPLAY = 59535
@@ -47,6 +47,10 @@ def read_program(service: Service, table: Table, folder: Path) -> Service:
     directory = table.read("directory", text, None)
     launched = _read_launched(service.kind, table, options, (*command, *env.values(), directory or ""))
     launch = table.read("launch", one_of(LaunchWhen), LaunchWhen.ON_RESERVE)
+    if service.kind is not Kind.MESSAGES:
+        table.refuse(("framing", "frames"), f'has no meaning with kind = "{service.kind.value}"')
+    if launched.endpoint == "stdio" and service.plan.clients not in (1, *Clients):
+        table.fault("clients", "contradicts endpoint stdio: a program has one standard input and output")
     return evolve(
         service,
         command=command,
@@ -64,6 +68,8 @@ def read_program(service: Service, table: Table, folder: Path) -> Service:
         rlimits=_read_rlimits(table),
         output_bytes=table.read("output", size_bytes, service.output_bytes),
         warm=_read_warm(table, launch),
+        framing=table.read("framing", one_of(Framing), service.framing),
+        frames=table.read("frames", one_of(Frames), service.frames),
         plan=evolve(
             service.plan,
             launch=launch,

@@ -16,7 +16,7 @@ from sessiond.core.values import Clients, Kind, Watch
 MOST_SLOTS = 10_000
 OF_PROGRAMS = (
     *("command", "launch", "ready", "options", "endpoint", "ports", "displays", "env", "pass_env", "directory"),
-    *("user", "user_group", "rlimits", "output", "stop", "warm", "needs"),
+    *("user", "user_group", "rlimits", "output", "stop", "warm", "needs", "framing", "frames"),
 )
 """Keys that mean nothing where there is no program to start."""
 

@@ -135,6 +135,20 @@ class FixedTarget:
     socket: str | None = None
 
 
+class Framing(Enum):
+    """Where a frame of standard input and output ends: at a line end, or where the length before it says."""
+
+    LINES = "lines"
+    LENGTH = "length"
+
+
+class Frames(Enum):
+    """What a service's messages are to a browser: text or bytes."""
+
+    TEXT = "text"
+    BINARY = "binary"
+
+
 @frozen
 class Service:
     """A kind of session that an operator offers.
@@ -147,6 +161,8 @@ class Service:
     :ivar endpoint: ``"port"``, ``"socket"`` or ``"stdio"``: which of them clients are carried to.
     :ivar warm: how many instances stay ready while ``launch`` is ``warm``.
     :ivar output_bytes: the cap of the session's output file.
+    :ivar framing: how frames stand in standard input and output, with kind ``messages``; ``frames`` what they are then
+        to the client.
     """
 
     name: str
@@ -171,6 +187,8 @@ class Service:
     rlimits: Rlimits = Factory(Rlimits)
     warm: int = 0
     output_bytes: int = 1 << 20
+    framing: Framing = Framing.LINES
+    frames: Frames = Frames.BINARY
 
     def range_of(self, kind: LeaseKind) -> tuple[int, int]:
         """Give the first and the last number that leases of this kind may have."""

@@ -21,7 +21,7 @@ from sessiond.launchers.probe import HttpProbe
 from sessiond.launchers.procfs import stat_of
 from sessiond.launchers.readiness import LineSought, Lookout, Sight
 from sessiond.launchers.reaping import Reaper, Tree
-from sessiond.ports import Tell
+from sessiond.ports import Streams, Tell
 
 TAIL_LINES = 20
 """How many lines of output go with the events of an end."""
@@ -81,6 +81,11 @@ class ProcessChild:
         self._probe: HttpProbe | None = None
         self._grown: Watched | None = None
         self.pipes = Pipes()
+
+    @property
+    def streams(self) -> Streams | None:
+        """Its pipes, where these are its endpoint."""
+        return self.pipes if isinstance(self.endpoint, Stdio) else None
 
     def halt(self, step: StopStep) -> None:
         """Take one stop step; see :class:`sessiond.ports.Child`."""

@@ -8,7 +8,7 @@ from sessiond.core.events import Failed, Gone, Ready, Started
 from sessiond.core.services import FixedTarget, Service
 from sessiond.core.session import Session
 from sessiond.core.values import Endpoint, StopStep, Tcp, Unix
-from sessiond.ports import Tell
+from sessiond.ports import Streams, Tell
 
 
 class FixedChild:
@@ -16,6 +16,7 @@ class FixedChild:
 
     def __init__(self, tell: Tell, endpoint: Endpoint | None) -> None:
         self.endpoint = endpoint
+        self.streams: Streams | None = None
         self._tell = tell
         self._gone = False
 

@@ -32,7 +32,7 @@ from sessiond.launchers.readiness import Lookout, socket_path_fits
 from sessiond.launchers.reaping import Reaper
 from sessiond.launchers.recovery import RecoveredChild, Search, Strays
 from sessiond.launchers.sockets import SocketTable
-from sessiond.ports import Child, Clock, Tell
+from sessiond.ports import Child, Clock, Streams, Tell
 
 OUTPUT_NAME = "output"
 SOCKET_NAME = "endpoint.sock"
@@ -214,6 +214,7 @@ class NeverLaunched:
     """The child of a launch that came to nothing: tells so at once, and is nothing."""
 
     endpoint: Endpoint | None = None
+    streams: Streams | None = None
 
     def __init__(self, tell: Tell, cause: str, folder: Path | None = None) -> None:
         self._folder = folder
@@ -247,6 +248,12 @@ class _Watcher(ProcessProtocol):
 
     def childDataReceived(self, childFD: int, data: bytes) -> None:
         self._child.pipes.received(data)
+
+    def inConnectionLost(self) -> None:
+        self._child.pipes.input_closed()
+
+    def outConnectionLost(self) -> None:
+        self._child.pipes.output_ended()
 
     def processExited(self, reason: Failure) -> None:
         # Not processEnded: with pipes, that waits for descendants who have them open.

@@ -22,7 +22,7 @@ from sessiond.launchers.child import TAIL_LINES, remove_folder
 from sessiond.launchers.hunting import hunt
 from sessiond.launchers.output import OutputFile
 from sessiond.launchers.procfs import send
-from sessiond.ports import Clock, Tell
+from sessiond.ports import Clock, Streams, Tell
 
 EMPTY_LOOKS = 3
 DOUBTFUL_LOOKS = 50
@@ -83,6 +83,7 @@ class RecoveredChild(Remains):
     ) -> None:
         super().__init__(description)
         self.endpoint = endpoint
+        self.streams: Streams | None = None  # they went with the daemon that had made them
         self._tell = tell
         self._search = search
         self._folder = folder

@@ -12,9 +12,13 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from sessiond.core.events import Dialled, Event, TunnelClosed
-from sessiond.core.values import End, Endpoint
-from sessiond.ports import Clock, Close, Counters, Relayed, RelayLimits, Tell
-from sessiond.tunnel.endpoint import EndpointConnection, Unreachable, dial
+from sessiond.core.values import End, Endpoint, Stdio
+from sessiond.ports import Clock, Close, Counters, EndpointSide, Observer, Relayed, RelayLimits, Streams, Tell
+from sessiond.tunnel.endpoint import Unreachable, dial
+from sessiond.tunnel.framing import Rules
+from sessiond.tunnel.passthrough import UpgradingEndpoint
+from sessiond.tunnel.stdio import StdioEndpoint
+from sessiond.tunnel.tcp import USUAL
 
 UNCUT_S = 10.0
 """How long a client whose endpoint has ended is kept for the word that names the reason; it comes within a second."""
@@ -37,6 +41,9 @@ class Tunnel:
 
     :param reactor: dials.
     :param done: is called once, when nothing of it is left.
+    :param streams: gives the standard input and output of the session's program, where these are its endpoint.
+    :param rules: how messages are carried; ``None`` where bytes are.
+    :param passes: whether the whole connection is passed through, with the program's own answer to the request.
     """
 
     def __init__(
@@ -45,8 +52,15 @@ class Tunnel:
         reactor: object,
         clock: Clock,
         done: Callable[[Tunnel], None],
-        limits: RelayLimits = RelayLimits(),
+        limits: RelayLimits = USUAL,
+        streams: Callable[[], Streams | None] = lambda: None,
+        rules: Rules | None = None,
+        *,
+        passes: bool = False,
     ) -> None:
+        self.rules, self.passes = rules, passes
+        self.observer: Observer | None = None
+        self._streams = streams
         self.session_id = session_id
         self.number = 0
         self._limits = limits
@@ -54,7 +68,7 @@ class Tunnel:
         self._tell: Tell | None = None
         self._untold: list[Callable[[], Event]] = []
         self._relay: Relayed | None = None
-        self._endpoint: EndpointConnection | None = None
+        self._endpoint: EndpointSide | None = None
         self._dialling: Deferred[None] | None = None
         self._cut: _Cut | None = None
         self._uncut: IDelayedCall | None = None
@@ -106,7 +120,7 @@ class Tunnel:
 
     async def _dial(self, endpoint: Endpoint, retry: bool) -> None:
         try:
-            found = await dial(self._reactor, self._clock, endpoint, retry, self._limits)
+            found = await self._reach(endpoint, retry)
         except Unreachable as error:
             log.info("{id}: tunnel {number}: not reached: {error}", id=self.session_id, number=self.number, error=error)
             self._say_closed(End.ENDPOINT, "unreachable")
@@ -117,7 +131,21 @@ class Tunnel:
         else:
             self._join(found)
 
-    def _join(self, endpoint: EndpointConnection) -> None:
+    async def _reach(self, endpoint: Endpoint, retry: bool) -> EndpointSide:
+        """Connect to the endpoint, which may be the program's own input and output.
+
+        :raises Unreachable: it can't be.
+        """
+        if not isinstance(endpoint, Stdio):
+            found = await dial(self._reactor, self._clock, endpoint, retry, self._limits)
+            return UpgradingEndpoint(found) if self.passes else found
+        streams = self._streams()
+        if streams is None or streams.stuck:
+            # One that reads nothing would be given more by each client that comes.
+            raise Unreachable("the program has no standard input and output, or does not read it")
+        return StdioEndpoint(streams, self._clock, self.rules)
+
+    def _join(self, endpoint: EndpointSide) -> None:
         self._endpoint = None
         if self._relay is not None:
             self._say(lambda: Dialled(self.number))

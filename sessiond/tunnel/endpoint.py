@@ -32,7 +32,7 @@ from zope.interface import implementer
 from sessiond.core.values import Endpoint, Stdio, Unix
 from sessiond.ports import Clock, EndpointEar, RelayLimits
 from sessiond.tunnel.outlet import write_now
-from sessiond.tunnel.tcp import tune
+from sessiond.tunnel.tcp import USUAL, tune
 
 DIAL_S = 10.0
 """How long one attempt may take; a program on this machine answers at once, or refuses at once."""
@@ -54,6 +54,9 @@ class Nobody:
     def endpoint_ended(self) -> None:
         """Take no note."""
 
+    def endpoint_broke(self, text: str) -> None:
+        """Take no note."""
+
     def endpoint_gone(self) -> None:
         """Take no note."""
 
@@ -66,10 +69,10 @@ class EndpointConnection(protocol.Protocol):
     with a reset (PITFALLS "Ports"): so both directions are closed one by one, and the last word is an abort.
     """
 
-    def __init__(self, clock: Clock, limits: RelayLimits = RelayLimits()) -> None:
+    def __init__(self, clock: Clock, limits: RelayLimits = USUAL) -> None:
         self._clock, self._limits = clock, limits
         self._ear: EndpointEar = Nobody()
-        self._ended = self._finishing = self._gone = False
+        self._ended = self._finishing = self._half_closed = self._gone = False
         self._timer: IDelayedCall | None = None
 
     def connectionMade(self) -> None:
@@ -118,11 +121,19 @@ class EndpointConnection(protocol.Protocol):
 
     def unread_bytes(self) -> int:
         """Ask the kernel how much waits to be read; 0 where there is no kernel to ask."""
+        return 0 if self._ended else self._ask(termios.FIONREAD)
+
+    def _ask(self, question: int) -> int:
         handle = getattr(self._transport, "getHandle", None)
-        if handle is None or self._ended or self._gone:
+        if handle is None or self._gone:
             return 0
-        answer = fcntl.ioctl(handle().fileno(), termios.FIONREAD, struct.pack("i", 0))
+        answer = fcntl.ioctl(handle().fileno(), question, struct.pack("i", 0))
         return int(struct.unpack("i", answer)[0])
+
+    def _has_unsent(self) -> bool:
+        """Say whether something is on its way that an abort would throw away."""
+        waits = getattr(self._transport, "dataBuffer", b"") or getattr(self._transport, "_tempDataBuffer", ())
+        return bool(waits) or self._ask(termios.TIOCOUTQ) > 0
 
     def finish(self, limit_s: float) -> None:
         """Deliver what was written and close our direction; once both are closed, or after ``limit_s``, abort."""
@@ -130,7 +141,7 @@ class EndpointConnection(protocol.Protocol):
             return
         self._finishing = True
         self._transport.unregisterProducer()
-        if self._ended:
+        if self._ended and not self._has_unsent():
             self.abort()
         else:
             self._timer = self._clock.call_later(limit_s, self.abort)
@@ -153,12 +164,22 @@ class EndpointConnection(protocol.Protocol):
         """The endpoint will send no more."""
         self._ended = True
         if self._finishing:
-            self.abort()
+            self._close()
         else:
             self._ear.endpoint_ended()
 
     def writeConnectionLost(self) -> None:
-        """All was delivered; the endpoint's own end is waited for."""
+        """All is with the kernel; the endpoint's own end is waited for."""
+        self._half_closed = True
+        if self._ended:
+            self._close()
+
+    def _close(self) -> None:
+        """Both have said all: reset the connection, or have the kernel deliver what is still on its way."""
+        if not self._has_unsent():
+            self.abort()
+        elif self._half_closed:
+            self._transport.loseConnection()
 
     def connectionLost(self, reason: Failure = protocol.connectionDone) -> None:
         """Both directions are gone."""
@@ -169,7 +190,7 @@ class EndpointConnection(protocol.Protocol):
 
 
 async def dial(
-    reactor: object, clock: Clock, endpoint: Endpoint, retry: bool, limits: RelayLimits = RelayLimits()
+    reactor: object, clock: Clock, endpoint: Endpoint, retry: bool, limits: RelayLimits = USUAL
 ) -> EndpointConnection:
     """Connect to an endpoint.
 

@@ -204,8 +204,10 @@ class FrameReader:
         if size >= SMALL_BYTES or self._utf8 is not None:
             self._unmask_small()
             clear = self._unmask(payload, self._mask) if size >= SMALL_BYTES else xor_small(payload, self._mask)
-            self._done.append(clear)
-            self._check_text(clear)
+            if self._utf8 is None:
+                self._done.append(clear)
+            else:
+                self._take_text(clear, self._utf8)
         else:
             self._small.append(payload)
             self._keys.append((self._mask * ((size + 3) >> 2))[:size])
@@ -219,15 +221,17 @@ class FrameReader:
     def _end_frame(self) -> None:
         if self._final:
             self._in_message = False
-            self._check_text(b"", final=True)
+            if self._utf8 is not None:
+                self._take_text(b"", self._utf8, final=True)
             self._utf8 = None
 
-    def _check_text(self, clear: bytes, *, final: bool = False) -> None:
-        if self._utf8 is not None:
-            try:
-                self._utf8.decode(clear, final)
-            except UnicodeDecodeError:
-                raise FrameError(1007, "a text message is not UTF-8") from None
+    def _take_text(self, clear: bytes, utf8: codecs.IncrementalDecoder, *, final: bool = False) -> None:
+        """Pass whole characters on: so what comes in front of one that is none is the same, however it was cut."""
+        try:
+            self._done.append(utf8.decode(clear, final).encode())
+        except UnicodeDecodeError as error:
+            self._done.append(error.object[: error.start])
+            raise FrameError(1007, "a text message is not UTF-8") from None
 
     def _unmask_small(self) -> None:
         """Unmask what was gathered of small frames, all at once."""

@@ -6,9 +6,10 @@ from enum import Enum
 from typing import Protocol
 
 from twisted.internet.interfaces import IDelayedCall, IPushProducer
+from twisted.logger import Logger
 
 from sessiond.core.values import End
-from sessiond.ports import Clock, Close, Counters, EndpointSide, RelayLimits, RelayListener
+from sessiond.ports import Clock, Close, Counters, Direction, EndpointSide, Observer, RelayLimits, RelayListener
 from sessiond.tunnel.watch import Fault, Tap, Watch
 
 VANISHED = Close(1006, "the connection was lost")
@@ -19,6 +20,13 @@ FAULTS: dict[Fault, tuple[End, Close]] = {
     Fault.CLIENT_STUCK: (End.CLIENT, Close(4008, Fault.CLIENT_STUCK.value)),
     Fault.ENDPOINT_STUCK: (End.OURS, Close(4502, Fault.ENDPOINT_STUCK.value)),
 }
+BROKEN_CODE = 4500
+"""The close code for a program that failed; one whose output makes no sense has."""
+
+HELD_PIECES = 1024
+"""How many pieces are held at most: one of a few bytes costs ten times as much as it holds."""
+
+log = Logger()
 
 
 class ClientSide(Protocol):
@@ -78,10 +86,21 @@ class ByteRelay:
     """The :class:`sessiond.ports.Relayed` that moves bytes in this process, between transports of Twisted's.
 
     Each side is registered as the push producer of the other, so that whoever refuses bytes stops the other from being
-    read, and what is held stays within the transports' own marks.
+    read, and what is held stays within the transports' own marks. What one side tells at once the other is given at
+    once: where messages are carried, a message.
+
+    :param observer: sees what is carried.
     """
 
-    def __init__(self, client: ClientSide, limits: RelayLimits, clock: Clock, listener: RelayListener) -> None:
+    def __init__(
+        self,
+        client: ClientSide,
+        limits: RelayLimits,
+        clock: Clock,
+        listener: RelayListener,
+        observer: Observer | None = None,
+    ) -> None:
+        self._observer = observer
         self.counters = Counters()
         self._client, self._limits, self._clock, self._listener = client, limits, clock, listener
         self._endpoint: EndpointSide | None = None
@@ -132,6 +151,8 @@ class ByteRelay:
             return
         self.counters.down_bytes += len(data)
         self.counters.down_at = self._clock.now()
+        if self._observer is not None:
+            self._show(Direction.DOWN, data, self.counters.down_at)
         self._client.send(data)
         if self._phase is _Phase.FLUSHING and self._is_drained():
             self._end(End.OURS, self._close)
@@ -145,6 +166,11 @@ class ByteRelay:
             self._finish_endpoint()
             self._up.open()
             self._tell(End.ENDPOINT, "")
+
+    def endpoint_broke(self, text: str) -> None:
+        """Its output makes no sense any more: both ends are closed, and the client hears why."""
+        if self._phase in (_Phase.OPEN, _Phase.FLUSHING):
+            self._end(End.ENDPOINT, Close(BROKEN_CODE, text))
 
     def endpoint_gone(self) -> None:
         """The connection is lost: by our own will, or by a reset that is the endpoint's end as well."""
@@ -164,12 +190,14 @@ class ByteRelay:
             return
         self.counters.up_bytes += len(payload)
         self.counters.up_at = self._watch.heard_at
+        if self._observer is not None:
+            self._show(Direction.UP, payload, self.counters.up_at)
         if self._endpoint is not None:
             self._endpoint.write(payload)
             return
         self._held.append(payload)
         self._held_bytes += len(payload)
-        if self._held_bytes >= self._limits.held_bytes:
+        if self._held_bytes >= self._limits.held_bytes or len(self._held) >= HELD_PIECES:
             self._up.hold()
 
     def client_failed(self, close: Close) -> None:
@@ -207,11 +235,16 @@ class ByteRelay:
         self._phase, self._close = _Phase.CLOSING, close
         self._watch.stop()
         self._cancel_timer()
-        self._timer = self._clock.call_later(self._limits.close_s, self._client.abort)
+        self._timer = self._clock.call_later(self._limits.close_s, self._drop_client)
         self._held.clear()
         self._finish_endpoint()
         self._up.open()
         self._tell(end, close.text)
+
+    def _drop_client(self) -> None:
+        # Twisted's TLS trips over an abort of a connection that is gone.
+        if not self._client_is_gone:
+            self._client.abort()
 
     def _tell(self, end: End, detail: str) -> None:
         """Tell which end was the first; that is told once."""
@@ -233,6 +266,15 @@ class ByteRelay:
         if self._timer is not None and self._timer.active():
             self._timer.cancel()
         self._timer = None
+
+    def _show(self, direction: Direction, payload: bytes, at: float) -> None:
+        """Let the observer see; what it does wrong is its own matter."""
+        try:
+            if self._observer is not None:
+                self._observer(direction, payload, at)
+        except Exception:  # noqa: BLE001  whatever it is, the tunnel goes on
+            log.failure("an observer failed, and sees no more of its tunnel")
+            self._observer = None
 
     def _pause_endpoint(self) -> None:
         if self._endpoint is not None:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from twisted.internet import protocol
-from twisted.internet.interfaces import IPushProducer
+from twisted.internet.interfaces import INegotiated, IPushProducer
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -33,6 +33,7 @@ class FrameSocket(protocol.Protocol):
         self._ear: ClientEar | None = None
         self._closing = self._failed = False
         self.refuses = False
+        self._unanswered: bytes | None = None
 
     @property
     def _transport(self) -> Any:
@@ -103,9 +104,16 @@ class FrameSocket(protocol.Protocol):
     def _answer(self, control: Control, ear: ClientEar) -> None:
         if control.opcode is Opcode.CLOSE:
             self._take_close(control.payload, ear)
-        elif control.opcode is Opcode.PING and not self.refuses and not self._closing:
-            # To a client that takes no bytes its pings would fill memory.
-            self._send_control(Opcode.PONG, control.payload)
+        elif control.opcode is Opcode.PING:
+            self._unanswered = control.payload
+            if not self.refuses:
+                self.takes_again()
+
+    def takes_again(self) -> None:
+        """Answer the last ping: those of a client that takes no bytes would fill memory (RFC 6455 section 5.5.3)."""
+        ping, self._unanswered = self._unanswered, None
+        if ping is not None and not self._closing:
+            self._send_control(Opcode.PONG, ping)
 
     def _take_close(self, payload: bytes, ear: ClientEar) -> None:
         """The client closes, or answers our close frame (RFC 6455 section 5.5.1); then the connection goes down.
@@ -120,6 +128,7 @@ class FrameSocket(protocol.Protocol):
     def _fail(self, error: FrameError, ear: ClientEar) -> None:
         self._failed = True
         ear.client_failed(Close(error.code, error.text))
+        self._end_sending()
 
     def _hang_up_if_answered(self, data: bytes) -> None:
         """Take a close frame at the beginning of a read for the answer to ours.
@@ -128,6 +137,17 @@ class FrameSocket(protocol.Protocol):
         """
         if data[0] == FIN | Opcode.CLOSE:
             self._hang_up()
+
+    def _end_sending(self) -> None:
+        """Have the client read our end behind the close frame, as it should of a server (RFC 6455 section 7.1.7).
+
+        What it still sends is read on: closing a connection with bytes unread resets it, and the close frame is lost.
+        """
+        if INegotiated.providedBy(self.transport):
+            self._hang_up()  # TLS ends as a whole, and reads on by itself
+        else:
+            self._transport.unregisterProducer()
+            self._transport.loseWriteConnection()
 
     def _hang_up(self) -> None:
         """Close once all is sent."""
@@ -149,6 +169,9 @@ class Refusable(Protocol):
 
     refuses: bool
 
+    def takes_again(self) -> None:
+        """Send what waited for that."""
+
 
 @implementer(IPushProducer)
 class Noting:
@@ -165,6 +188,7 @@ class Noting:
     def resumeProducing(self) -> None:
         """It takes bytes again."""
         self._socket.refuses = False
+        self._socket.takes_again()
         self._producer.resumeProducing()
 
     def stopProducing(self) -> None:

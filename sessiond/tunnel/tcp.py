@@ -19,6 +19,8 @@ from typing import Any
 
 from sessiond.ports import RelayLimits
 
+USUAL = RelayLimits()
+
 
 def tune(transport: Any, limits: RelayLimits) -> None:
     """Send small pieces at once, and have a peer found out whose packets vanish (tcp(7)).

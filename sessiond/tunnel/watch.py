@@ -110,9 +110,9 @@ class Watch:
         self._timer = None
 
     def _arm(self) -> None:
-        # Never longer than stall_s: a refusal that begins now is seen in time without arming anew for it.
+        # Never longer than stall_s or ping_s: a refusal that begins now, or a pong, is seen without arming anew.
         now = self._clock.now()
-        self._due_at = min(now + self._limits.stall_s, *self._instants())
+        self._due_at = min(now + self._limits.stall_s, now + self._limits.ping_s, *self._instants())
         self._timer = self._clock.call_later(max(0.0, self._due_at - now), self._look)
 
     def _instants(self) -> list[float]:

@@ -13,8 +13,9 @@ from twisted.web.server import NOT_DONE_YET, Request
 
 from sessiond.broker import Admission
 from sessiond.core.errors import Code, Refused
+from sessiond.core.services import Service
 from sessiond.core.session import Session
-from sessiond.ports import Clock, TunnelClient
+from sessiond.ports import Clock, Streams, TunnelClient
 from sessiond.web.access import Face
 from sessiond.web.answers import problem, send
 from sessiond.web.bodies import argument, header
@@ -34,6 +35,15 @@ class Admits(Protocol):
 
     def by_token(self, token: str) -> Session:
         """Give the session that a token opens."""
+
+    def service(self, name: str) -> Service:
+        """Give a service by name.
+
+        :raises Refused: it is not offered any more.
+        """
+
+    def streams(self, session_id: str) -> Streams | None:
+        """Give the standard input and output of a session's program, where these are its endpoint."""
 
     async def admit(self, session_id: str, client: TunnelClient) -> Admission:
         """Let a client in."""

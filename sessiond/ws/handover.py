@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import unquote_to_bytes
 
 from autobahn.websocket.xormasker import create_xor_masker  # type: ignore[attr-defined]
+from twisted.internet.protocol import Protocol
 from twisted.protocols.policies import ProtocolWrapper
+from twisted.web.server import Request
 
 from sessiond.ports import RelayLimits
 from sessiond.tunnel.frames import FrameReader
+from sessiond.tunnel.framing import Rules
+from sessiond.tunnel.messages import MessageReader, MessageSocket
+from sessiond.tunnel.passthrough import RawSocket, request_head
 from sessiond.tunnel.socket import FrameSocket
+from sessiond.tunnel.tcp import tune
 from sessiond.ws.socket import TunnelSocket
 
 
@@ -19,13 +26,51 @@ def unmask(payload: bytes, mask: bytes) -> bytes:
     return clear
 
 
-def take_over(shaken: TunnelSocket, limits: RelayLimits) -> FrameSocket:
-    """Put a socket of our own in the place of Autobahn's, whose handshake is done and who has read nothing else."""
+def take_over(shaken: TunnelSocket, limits: RelayLimits, rules: Rules | None = None) -> FrameSocket:
+    """Put a socket of our own in the place of Autobahn's, whose handshake is done and who has read nothing else.
+
+    :param rules: how messages are carried; ``None`` where bytes are.
+    """
     channel, shaken.channel = shaken.channel, None
     # The HTTP channel's own bookkeeping, such as the listener's count of connections, goes on to the connection's end.
     lost = (lambda reason: None) if channel is None else channel.connectionLost
-    socket = FrameSocket(FrameReader(unmask, limits.message_bytes), lost)
-    transport: Any = shaken.transport
+    socket = (
+        FrameSocket(FrameReader(unmask, limits.message_bytes), lost)
+        if rules is None
+        else MessageSocket(MessageReader(unmask, rules), rules, lost)
+    )
+    put_in_place(shaken.transport, socket)
+    return socket
+
+
+def seize(request: Request, limits: RelayLimits) -> RawSocket:
+    """Take a request's connection from the HTTP channel, so that the program can answer it."""
+    channel: Any = request.channel
+    transport, channel.transport = channel.transport, None
+    # The HTTP channel is the transport's producer; ours could not be registered beside it.
+    transport.unregisterProducer()
+    channel.requests.clear()
+    socket = RawSocket(request_head(_without_token(request.uri), _lines(request)), channel.connectionLost)
+    put_in_place(transport, socket)
+    tune(transport, limits)
+    transport.resumeProducing()
+    return socket
+
+
+def _without_token(target: bytes) -> bytes:
+    """Give path and query without what proves that a client may come in."""
+    path, _, query = target.partition(b"?")
+    rest = b"&".join(word for word in query.split(b"&") if unquote_to_bytes(word.partition(b"=")[0]) != b"token")
+    return path + b"?" + rest if rest else path
+
+
+def _lines(request: Request) -> list[tuple[bytes, bytes]]:
+    headers = request.requestHeaders.getAllRawHeaders()
+    return [(name, value) for name, values in headers for value in values]
+
+
+def put_in_place(transport: Any, socket: Protocol) -> None:
+    """Have a connection tell a socket of ours what comes, and nobody else."""
     # TLS lies between as a protocol of its own: the transport itself, or what it talks to.
     layers = (transport, getattr(transport, "protocol", None))
     wrapper = next((layer for layer in layers if isinstance(layer, ProtocolWrapper)), None)
@@ -33,5 +78,4 @@ def take_over(shaken: TunnelSocket, limits: RelayLimits) -> FrameSocket:
         wrapper.wrappedProtocol = socket
     else:
         transport.protocol = socket
-    socket.makeConnection(transport)  # type: ignore[no-untyped-call]
-    return socket
+    socket.makeConnection(transport)

@@ -42,6 +42,7 @@ class TunnelSocket(WebSocketServerProtocol):
     transport: Any
     ear: ClientEar | None = None
     refuses = False
+    unanswered: bytes | None = None
     channel: Any = None
     """The HTTP channel whose connection this was; it is told of the end, since it may be counted."""
 
@@ -108,9 +109,16 @@ class TunnelSocket(WebSocketServerProtocol):
         return super().onFrameData(payload)
 
     def onPing(self, payload: bytes) -> None:
-        """Answer, unless the client takes no bytes: then its pings would fill memory."""
+        """Answer the last ping once the client takes bytes: more of them would fill memory."""
+        self.unanswered = payload
         if not self.refuses:
-            self.sendPong(payload)  # type: ignore[no-untyped-call]
+            self.takes_again()
+
+    def takes_again(self) -> None:
+        """Send the answer that waited for that."""
+        ping, self.unanswered = self.unanswered, None
+        if ping is not None and self.state == self.STATE_OPEN:
+            self.sendPong(ping)  # type: ignore[no-untyped-call]
 
     def onCloseFrame(self, code: Any, reasonRaw: Any) -> bool | None:
         """The client closes, or answers our close frame; either way Autobahn answers and hangs up."""

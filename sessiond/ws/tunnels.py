@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 from attrs import frozen
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
@@ -9,16 +12,21 @@ from twisted.web.resource import IResource
 from twisted.web.server import Request, Site
 
 from sessiond.core.errors import SHAPES, Code, Refused
+from sessiond.core.services import Service
 from sessiond.core.session import Session
-from sessiond.ports import Clock, RelayLimits
+from sessiond.core.values import Kind
+from sessiond.ports import Clock, Observer, RelayLimits
 from sessiond.tunnel.client import Tunnel
+from sessiond.tunnel.framing import rules_of
 from sessiond.tunnel.relay import ByteRelay
+from sessiond.tunnel.socket import FrameSocket
 from sessiond.tunnel.tcp import tune
 from sessiond.web.access import Face
 from sessiond.web.wire import WebSite
 from sessiond.ws.channel import Admits, CheckOrigin, TunnelResource
-from sessiond.ws.handover import take_over
+from sessiond.ws.handover import seize, take_over
 from sessiond.ws.handshake import Upgrade, feed, switch
+from sessiond.ws.messages import MessageTunnelSocket
 from sessiond.ws.socket import TunnelSocket, tunnel_factory
 
 
@@ -40,6 +48,7 @@ class Tunnels:
 
     :param check_origin: ``Access.check_origin``.
     :param by_autobahn: have Autobahn read and write the frames, as a reference to compare with.
+    :param observe: gives what is to see the traffic of a session's tunnels, if anything.
     :param reactor: dials endpoints, and keeps the time of the HTTP channels.
     """
 
@@ -52,7 +61,9 @@ class Tunnels:
         clock: Clock,
         *,
         by_autobahn: bool = False,
+        observe: Callable[[Session], Observer | None] = lambda session: None,
     ) -> None:
+        self._observe = observe
         self._broker, self._check_origin, self._limits = broker, check_origin, limits
         self._reactor, self._clock, self._by_autobahn = reactor, clock, by_autobahn
         self._factory = tunnel_factory(limits, reactor)
@@ -97,23 +108,43 @@ class Tunnels:
         """
         if self._closed is not None:
             raise Refused(Code.SHUTTING_DOWN)
-        tunnel = Tunnel(session.id, self._reactor, self._clock, self._forget, self._limits)
+        service, streams = self._service_of(session), partial(self._broker.streams, session.id)
+        tunnel = Tunnel(
+            session.id,
+            self._reactor,
+            self._clock,
+            self._forget,
+            self._limits,
+            streams,
+            None if service is None else rules_of(service, self._limits.message_bytes),
+            passes=service is not None and service.kind is Kind.WEBSOCKET,
+        )
+        tunnel.observer = self._observe(session)
         self._there.add(tunnel)
         return tunnel
 
     def open(self, tunnel: Tunnel, request: Request, upgrade: Upgrade) -> None:
-        """Answer 101, and join the client to its tunnel."""
-        shaking = TunnelSocket()
+        """Answer 101, unless the program does so itself, and join the client to its tunnel."""
         try:
-            switch(request, upgrade, shaking, self._factory)
-            tune(shaking.transport, self._limits)
-            socket = shaking if self._by_autobahn else take_over(shaking, self._limits)
-            relay = ByteRelay(socket, self._limits, self._clock, tunnel)
+            socket = seize(request, self._limits) if tunnel.passes else self._shake_hands(tunnel, request, upgrade)
+            relay = ByteRelay(socket, self._limits, self._clock, tunnel, tunnel.observer)
         except BaseException:
             tunnel.dropped()
             raise
         tunnel.opened(relay)
         feed(request, socket)
+
+    def _shake_hands(self, tunnel: Tunnel, request: Request, upgrade: Upgrade) -> TunnelSocket | FrameSocket:
+        shaking = TunnelSocket() if tunnel.rules is None else MessageTunnelSocket(tunnel.rules)
+        switch(request, upgrade, shaking, self._factory)
+        tune(shaking.transport, self._limits)
+        return shaking if self._by_autobahn else take_over(shaking, self._limits, tunnel.rules)
+
+    def _service_of(self, session: Session) -> Service | None:
+        try:
+            return self._broker.service(session.service)
+        except Refused:
+            return None  # it has left the configuration
 
     def _forget(self, tunnel: Tunnel) -> None:
         if tunnel in self._there:

@@ -6,6 +6,7 @@ daemon that stands still, is killed, and starts again.
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -47,7 +48,7 @@ SCRIPTS: tuple[Script, ...] = (
 NAMES = [*(service.name for service in SERVICES), WARM.name]
 PICK = st.integers(0, 10_000)
 ROUNDS = settings(
-    max_examples=60,
+    max_examples=int(os.environ.get("SESSIOND_SOAK", "60")),
     stateful_step_count=80,
     deadline=None,
     phases=(Phase.explicit, Phase.reuse, Phase.generate, Phase.target),  # shrinking such a machine takes minutes

@@ -29,13 +29,20 @@ def needs_wstest() -> str:
 
 
 def python27() -> str | None:
-    """Find a Python 2.7: as ``PY27``, on the PATH, or among those of pyenv."""
-    named = os.environ.get("PY27") or shutil.which("python2.7")
-    if named:
-        return named
+    """Find a Python 2.7: as ``PY27``, among those of pyenv, or on the PATH."""
     root = os.environ.get("PYENV_ROOT") or _pyenv_root()
-    found = sorted(Path(root).glob("versions/2.7.*/bin/python2.7")) if root else []
-    return str(found[-1]) if found else None
+    kept = sorted(map(str, Path(root).glob("versions/2.7.*/bin/python2.7")), reverse=True) if root else []
+    candidates = (os.environ.get("PY27"), *kept, shutil.which("python2.7"))
+    return next((python for python in candidates if python and is_python27(python)), None)
+
+
+def is_python27(python: str) -> bool:
+    """Say whether it runs, and as what it is called: pyenv puts a name on the PATH that runs nothing by itself."""
+    question = "import sys; sys.exit(sys.version_info[:2] != (2, 7))"
+    try:
+        return subprocess.run([python, "-c", question], capture_output=True, timeout=30, check=False).returncode == 0
+    except OSError:
+        return False
 
 
 def _pyenv_root() -> str | None:

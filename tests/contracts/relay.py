@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from attrs import define, field
+from attrs import define, evolve, field
 from twisted.internet.task import Clock
 
 from sessiond.clock import SteadyClock
@@ -45,13 +45,13 @@ class Reports:
 class Joint:
     """A relay with the two wires that it stands between."""
 
-    def __init__(self, make: MakeRelay, early: bytes = b"") -> None:
+    def __init__(self, make: MakeRelay, early: bytes = b"", limits: RelayLimits = LIMITS) -> None:
         self.clock = Clock()
         self.time = SteadyClock(self.clock, self.clock.seconds, EPOCH)
         self.client, self.program = Wire(self.clock), Wire(self.clock)
         self.reports = Reports()
         self.frames = Frames()
-        self.relay = make(self.client, early, LIMITS, self.time, self.reports)
+        self.relay = make(self.client, early, limits, self.time, self.reports)
         self.endpoint = EndpointConnection(self.time)
         self.endpoint.unread_bytes = lambda: self.program.unread  # type: ignore[method-assign]
         self.program.protocol = self.endpoint
@@ -207,7 +207,27 @@ class RelayContract:
         for _ in range(10):
             joint.client_sends(b"x" * 1000)
         joint.advance(LIMITS.close_s)
-        assert joint.client.aborted
+        assert joint.client.gone
+
+    def test_a_pong_that_may_take_long(self) -> None:
+        """Where a pong has more time than there is between pings, the next ping does not wait for that."""
+        joint = Joint(self.make, limits=evolve(LIMITS, ping_s=2, pong_s=30)).join()
+        joint.advance(2)
+        assert [one.opcode for one in joint.client_got()] == [PING]
+        joint.client_sends(frame(PONG))
+        joint.advance(2)
+        assert [one.opcode for one in joint.client_got()] == [PING]
+        joint.relay.cut(Close(1000), 0.0)
+        joint.client.vanish()
+        joint.program.vanish()
+
+    def test_a_client_that_is_gone_is_not_dropped(self, joint: Joint) -> None:
+        """Where the program does not close, only it is dropped: Twisted's TLS can't be aborted twice."""
+        joint.join()
+        joint.client.vanish()
+        joint.advance(LIMITS.close_s)
+        assert joint.program.aborted
+        assert not joint.client.aborted
 
     # -- back-pressure -----------------------------------------------------------------------------------------------
 
@@ -246,11 +266,16 @@ class RelayContract:
         assert not joint.client.paused
 
     def test_pings_of_a_client_that_refuses(self, joint: Joint) -> None:
-        """A client that sends pings and takes no answers fills no memory."""
+        """A client that sends pings and takes no answers fills no memory; its last is answered once it takes bytes."""
         joint.join()
         joint.client.refuse()
-        joint.client_sends(*[frame(PING, b"x" * 125)] * 50)
+        joint.client_sends(*[frame(PING, b"x" * 125)] * 50, frame(PING, b"last"))
         assert joint.client.sent() == b""
+        joint.client.take()
+        assert joint.client_got() == [Frame(PONG, b"last")]
+        joint.client.refuse()
+        joint.client.take()
+        assert joint.client_got() == []
 
     def test_a_refusal_that_lasts(self, joint: Joint) -> None:
         """A client that takes no byte for too long is closed as too slow, and dropped."""

@@ -13,7 +13,7 @@ from sessiond.core.events import Event, Exited, Failed, Gone, PortTaken, Ready, 
 from sessiond.core.services import Service
 from sessiond.core.session import Session
 from sessiond.core.values import Endpoint, Exit, Program, StopStep, Tcp
-from sessiond.ports import Tell
+from sessiond.ports import Streams, Tell
 
 BOOT_ID = "00000000-0000-4000-8000-000000000000"
 CONTENT, UNHAPPY = Exit(code=0), Exit(code=1)
@@ -121,6 +121,7 @@ class FakeChild:
     ready: bool = False
     exited: bool = False
     gone: bool = False
+    streams: Streams | None = None
     _calls: list[IDelayedCall] = field(factory=list)
 
     def play(self) -> None:

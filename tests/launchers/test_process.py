@@ -22,6 +22,7 @@ from sessiond.launchers.child import ProcessChild
 from sessiond.launchers.reaping import SWEEP_KEY
 from sessiond.ports import Child
 from tests.contracts.launcher import Told, make_service
+from tests.fakes.streams import Producer, Taker
 from tests.launchers.real import INSTANCE, RealBench, marked, program, until
 from tests.reactor import within
 
@@ -301,12 +302,16 @@ async def test_stdio(real: RealBench) -> None:
     await run.until(Ready)
     assert run.child.endpoint == Stdio()
     assert isinstance(run.child, ProcessChild)
-    received: list[bytes] = []
-    run.child.pipes.take(received.append)
-    run.child.pipes.write(b"there and back\n")
-    await until(lambda: b"".join(received) == b"there and back\n")
+    streams = run.child.streams
+    assert streams is not None
+    taker = Taker(streams)
+    streams.take(taker, Producer())
+    streams.write(b"there and back\n")
+    await until(lambda: b"".join(taker.got) == b"there and back\n")
     run.child.halt(StopStep.ASK)
     await run.until(Gone)
+    await until(lambda: taker.ends == 1)
+    assert b"".join(taker.got) == b"there and back\nend\n"
     assert run.told.last(Exited).exit == Exit(code=0)
     assert run.child.tail(5) == ["oops"]
     run.child.tidy()

@@ -58,6 +58,9 @@ class Ear:
         """Keep that it ended."""
         self.ends.append("ended")
 
+    def endpoint_broke(self, text: str) -> None:
+        """Not told of a connection."""
+
     def endpoint_gone(self) -> None:
         """Keep that it is gone."""
         self.ends.append("gone")

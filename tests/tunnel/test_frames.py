@@ -136,6 +136,18 @@ def test_text_is_taken_where_it_is_wanted() -> None:
     assert read([stream], text=False)[2] == 1003
 
 
+@pytest.mark.parametrize(
+    "wrong", [b"\xff", b"\xe2\x82(", b"\xe2(", b"\xed\xa0\x80", b"\xf4\x90", b"\xc0\x80", b"\xe2\x82", b"\xf0\x9f\x98"]
+)
+def test_text_counts_up_to_where_it_is_none(wrong: bytes) -> None:
+    """What comes out of a text that is not UTF-8 does not depend on how it was cut."""
+    stream = frame(TEXT, b"so far " + wrong)
+    whole = read([stream])
+    assert whole[0] == b"so far "
+    assert whole[2] == 1007
+    assert read([bytes((byte,)) for byte in stream]) == whole
+
+
 def test_what_came_before_a_broken_rule_counts() -> None:
     """Payload and controls in front of a broken frame are given out with the error; what is behind it is not read."""
     stream = frame(BINARY, b"good") + frame(PING, b"p") + frame(0x3) + frame(BINARY, b"bad")
