@@ -11,7 +11,7 @@ MARKS := $(VENV)/installed
 NOVNC := clients/novnc
 NOVNC_MARK := $(NOVNC)/node_modules/installed-$(shell cat $(NOVNC)/package-lock.json | sha256sum | cut -c1-16)
 
-.PHONY: demo test lint types docs clean
+.PHONY: demo test conformance fuzz soak bench lint types docs clean
 .DELETE_ON_ERROR:
 
 # The daemon itself prints the one URL to open.
@@ -22,6 +22,26 @@ demo: $(MARKS)/base-$(WANTED) $(NOVNC_MARK)
 test: $(MARKS)/tests-$(WANTED) $(NOVNC_MARK)
 	@$(PYTHON) -m tests.components
 	@$(BIN)/pytest $(PYTEST)
+
+# The protocol's whole test suite, with the large messages that `make test` leaves out.
+conformance: $(MARKS)/tests-$(WANTED)
+	@$(PYTHON) -m tests.components
+	@SESSIOND_CONFORMANCE=all $(BIN)/pytest -s tests/conformance
+
+# Grows bytes for the reader of frames; what breaks it is left in fuzz/found.
+FUZZ_S ?= 60
+fuzz: $(MARKS)/fuzz-$(WANTED)
+	@mkdir -p fuzz/found
+	@$(BIN)/python fuzz/frames.py -max_total_time=$(FUZZ_S) -max_len=2000 -print_final_stats=1 -artifact_prefix=fuzz/found/
+
+# The model of the daemon's invariants with many more examples than `make test` has time for.
+SOAK ?= 2000
+soak: $(MARKS)/tests-$(WANTED)
+	@SESSIOND_SOAK=$(SOAK) $(BIN)/pytest tests/broker/test_invariants.py $(PYTEST)
+
+# The table comes last; it is written to bench/ too.
+bench: $(MARKS)/bench-$(WANTED)
+	@$(BIN)/python -m bench $(BENCH)
 
 lint: $(MARKS)/lint-$(WANTED)
 	@$(BIN)/ruff check .

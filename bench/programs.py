@@ -50,7 +50,12 @@ def running(folder: Path, name: str, *arguments: str, port: int | None = None) -
     output = folder / f"{name}.txt"
     with output.open("ab") as kept:
         process = subprocess.Popen(  # noqa: S603 - our own programs
-            [sys.executable, *arguments], stdin=subprocess.DEVNULL, stdout=kept, stderr=kept, cwd=folder, env=environment
+            [sys.executable, *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=kept,
+            stderr=kept,
+            cwd=folder,
+            env=environment,
         )
     try:
         if port is not None:

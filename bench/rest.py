@@ -26,7 +26,9 @@ class Rest:
     def __enter__(self) -> Rest:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.socket.close()
 
     def call(self, method: str, path: str, body: Any = None) -> Any:

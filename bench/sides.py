@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
@@ -21,12 +22,11 @@ CONNECTIONS = 16_384
 
 
 class Side(Protocol):
-    """One that carries tunnels.
+    """One that carries tunnels."""
 
-    :ivar pid: its process; it may have children.
-    """
-
-    pid: int
+    @property
+    def pid(self) -> int:
+        """Give its process; it may have children."""
 
     def path(self) -> str:
         """Give the address of a new tunnel, its session made beforehand."""
@@ -89,8 +89,8 @@ def ours(folder: Path, target: int) -> Iterator[Ours]:
     state = folder / f"state-{port}"
     config = folder / f"{port}.toml"
     config.write_text(configuration(state, port, target))
-    arguments = ("-m", "twisted", "--help-reactors")
-    arguments = ("-m", "bench.twistd", "-n", "--pidfile=", "sessiond", "--config", str(config))
+    twistd = str(Path(sys.executable).with_name("twistd"))
+    arguments = (twistd, "-n", "--pidfile=", "sessiond", "--config", str(config))
     with running(folder, "sessiond", *arguments, port=port) as pid:
         yield Ours(pid, port)
 

@@ -1,0 +1,209 @@
+"""One run: every row, both sides in turn."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from statistics import quantiles
+
+from attrs import frozen
+
+from bench import measures
+from bench.rows import Aim, Row, row
+from bench.sides import Ours, Peer, Side, a_target, ours, peer
+
+MIB = 1 << 20
+
+
+@frozen
+class Sizes:
+    """How much of everything.
+
+    :ivar up_bytes: by the size of the frames, ours and the peer's: CPU time is told in hundredths of a second, and of
+        small frames the peer needs so many for so few bytes that less is enough.
+    :ivar peer_tunnels: a side that forks for every client is asked for fewer.
+    """
+
+    repeats: int
+    down_bytes: int
+    up_bytes: dict[int, tuple[int, int]]
+    round_trips: int
+    tunnels: int
+    peer_tunnels: int
+    opens: int
+    peer_opens: int
+    callers: int
+    reservations: int
+    told: int
+    requests: int
+
+
+FULL = Sizes(
+    repeats=5,
+    down_bytes=512 * MIB,
+    up_bytes={
+        65536: (256 * MIB, 256 * MIB),
+        16384: (256 * MIB, 256 * MIB),
+        1024: (128 * MIB, 48 * MIB),
+        64: (64 * MIB, 8 * MIB),
+    },
+    round_trips=2000,
+    tunnels=2000,
+    peer_tunnels=50,
+    opens=200,
+    peer_opens=40,
+    callers=32,
+    reservations=1500,
+    told=15,
+    requests=400,
+)
+TINY = Sizes(
+    repeats=1,
+    down_bytes=MIB,
+    up_bytes={65536: (MIB, MIB), 64: (MIB, MIB // 16)},
+    round_trips=20,
+    tunnels=5,
+    peer_tunnels=2,
+    opens=3,
+    peer_opens=2,
+    callers=2,
+    reservations=6,
+    told=1,
+    requests=5,
+)
+UP_AIMS = {64: Aim(at_most=True, figure=0.3)}
+UP_AIM = Aim(at_most=True, figure=0.6)
+
+
+def measure(folder: Path, sizes: Sizes, only: str = "") -> list[Row]:
+    """Measure every row whose name holds ``only``.
+
+    :param folder: for what the programs write.
+    """
+    with a_target(folder) as target, ours(folder, target) as one, peer(folder, target) as other:
+        return [made for make in ROWS for made in make(_Run(folder, sizes, only, target, one, other))]
+
+
+@frozen
+class _Run:
+    folder: Path
+    sizes: Sizes
+    only: str
+    target: int
+    ours: Ours
+    peer: Peer | None
+
+    def wants(self, name: str) -> bool:
+        if self.only not in name:
+            return False
+        sys.stderr.write(f"{name} ...\n")
+        return True
+
+    def both(self, ours: Callable[[], float], peer: Callable[[Side], float]) -> tuple[list[float], list[float]]:
+        """Repeat both in turn, since a machine is not the same from minute to minute."""
+        found: tuple[list[float], list[float]] = ([], [])
+        for _ in range(self.sizes.repeats):
+            found[0].append(ours())
+            if self.peer is not None:
+                found[1].append(peer(self.peer))
+        return found
+
+    def alone(self, ours: Callable[[], float]) -> list[float]:
+        return [ours() for _ in range(self.sizes.repeats)]
+
+
+def _down(run: _Run) -> Iterator[Row]:
+    name = "CPU, application to browser"
+    if run.wants(name):
+        count = run.sizes.down_bytes
+        found = run.both(lambda: measures.down(run.ours, count), lambda peer: measures.down(peer, count))
+        yield row(name, "s/GiB", *found, Aim(at_most=True, figure=0.9))
+
+
+def _up(run: _Run) -> Iterator[Row]:
+    for size, (count, peer_count) in run.sizes.up_bytes.items():
+        name = f"CPU, browser to application, frames of {_size(size)}"
+        if run.wants(name):
+            found = run.both(
+                lambda size=size, count=count: measures.up(run.ours, count, size),  # type: ignore[misc]
+                lambda peer, size=size, count=peer_count: measures.up(peer, count, size),  # type: ignore[misc]
+            )
+            yield row(name, "s/GiB", *found, UP_AIMS.get(size, UP_AIM))
+
+
+def _round_trips(run: _Run) -> Iterator[Row]:
+    name = "round trip of 64 B"
+    if not run.wants(name):
+        return
+    taken: list[tuple[list[float], list[float]]] = []
+    for _ in range(run.sizes.repeats):
+        mine = measures.round_trips_us(run.ours, run.sizes.round_trips)
+        taken.append((mine, [] if run.peer is None else measures.round_trips_us(run.peer, run.sizes.round_trips)))
+    for percent in (50, 99):
+        aim = Aim(at_most=True, figure=0.5) if percent == 50 else None
+        mine = [percentile(one, percent) for one, _ in taken]
+        theirs = [percentile(other, percent) for _, other in taken if other]
+        yield row(f"{name}, p{percent}", "us", mine, theirs, aim)
+
+
+def _opens(run: _Run) -> Iterator[Row]:
+    name = "tunnels opened one after another"
+    if run.wants(name):
+        found = run.both(
+            lambda: measures.opens_per_s(run.ours, run.ours.paths(run.sizes.opens)),
+            lambda peer: measures.opens_per_s(peer, [peer.path()] * run.sizes.peer_opens),
+        )
+        yield row(name, "1/s", *found, Aim(at_most=False, figure=10))
+
+
+def _idle(run: _Run) -> Iterator[Row]:
+    """Measure in daemons of their own: what was freed before would be taken again and count as nothing."""
+    name = f"memory of an idle tunnel, {run.sizes.tunnels} open"
+    if not run.wants(name):
+        return
+    mine, theirs = [], []
+    for _ in range(min(3, run.sizes.repeats)):
+        with ours(run.folder, run.target) as one:
+            mine.append(measures.idle_kib(one, run.sizes.tunnels))
+        if run.peer is not None:
+            theirs.append(measures.idle_kib(run.peer, run.sizes.peer_tunnels))
+    yield row(name, "KiB", mine, theirs, Aim(at_most=True, figure=40, of_peer=False))
+
+
+def _reservations(run: _Run) -> Iterator[Row]:
+    name = f"durable reservations, {run.sizes.callers} callers"
+    if run.wants(name):
+        with ours(run.folder, run.target) as one:
+            found = run.alone(lambda: measures.reservations_per_s(one, run.sizes.callers, run.sizes.reservations))
+        yield row(name, "1/s", found, [], Aim(at_most=False, figure=500, of_peer=False))
+
+
+def _told(run: _Run) -> Iterator[Row]:
+    name = "application listens to caller told"
+    if run.wants(name):
+        found = [measures.told_ms(run.ours) for _ in range(run.sizes.told)]
+        yield row(name, "ms", found, [], Aim(at_most=True, figure=20, of_peer=False))
+
+
+def _rest(run: _Run) -> Iterator[Row]:
+    count = run.sizes.requests
+    name = "REST p99, no tunnel busy"
+    if run.wants(name):
+        yield row(name, "ms", run.alone(lambda: percentile(measures.rest_ms(run.ours, count), 99)), [])
+    name = "REST p99, beside a saturating tunnel"
+    if run.wants(name):
+        found = run.alone(lambda: percentile(measures.rest_beside_ms(run.ours, run.folder, count), 99))
+        yield row(name, "ms", found, [])
+
+
+ROWS = (_down, _up, _round_trips, _opens, _idle, _reservations, _told, _rest)
+
+
+def percentile(figures: list[float], percent: int) -> float:
+    """Give the value below which so many of a hundred are."""
+    return quantiles(figures, n=100, method="inclusive")[percent - 1]
+
+
+def _size(size: int) -> str:
+    return f"{size // 1024} KiB" if size >= 1024 else f"{size} B"
