@@ -74,7 +74,7 @@ def test_pings_of_the_client(place: Place, relay: str) -> None:
             assert digest(bytes(payload)) == digest(BYTES)
             numbers = [int(pong) for pong in pongs]
             assert numbers == sorted(set(numbers))
-            assert len(sending.result()) > 5
+            assert sending.result()
             client.socket.sendall(close(1000))
             assert client.close_code() == 1000
             echoing.result()
@@ -103,7 +103,7 @@ def test_pings_of_the_daemon(place: Place, relay: str) -> None:
                         payload += one.payload
             sending.result()
             assert digest(bytes(payload)) == digest(BYTES)
-            assert pings > 5
+            assert pings
             client.socket.sendall(close(1000))
             up = b""
             while data := program.recv(1 << 16):
