@@ -18,6 +18,7 @@ from sessiond.demo import rfb
 from sessiond.web.access import Caller, Scope
 from sessiond.web.openapi import DOCUMENT
 from sessiond.web.orders import read_order
+from tests.components import lack
 from tests.docs.documents import ALL, ROOT, blocks, page
 from tests.docs.examples import Reader, alike, call_of, curls, daemon_of
 from tests.e2e.places import Place
@@ -160,7 +161,7 @@ def state(reader: Reader) -> str:
 def need_novnc() -> None:
     """Skip a test where noVNC is not installed."""
     if not NOVNC.is_dir():
-        pytest.skip("not installed: noVNC (npm ci in clients/novnc)")
+        lack("not installed: noVNC (npm ci in clients/novnc)")
 
 
 def run(*command: str) -> str:

@@ -20,6 +20,7 @@ from sessiond.ports import Store
 from sessiond.stores import writer
 from sessiond.stores.sqlite import SqliteStore
 from sessiond.stores.tables import Tables
+from tests.components import lack
 from tests.contracts.store import FULL, KeepingContract, MakeStore, fact, offsets, opened, session
 from tests.reactor import within
 
@@ -243,12 +244,12 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     folder = tmp_path / "disk"
     folder.mkdir()
     if os.geteuid() != 0:
-        pytest.skip("mounting a small file system takes root")
+        lack("mounting a small file system takes root")
     mounting = subprocess.run(
         ["mount", "-t", "tmpfs", "-o", "size=1m,mode=0700", "none", folder], capture_output=True, text=True, check=False
     )
     if mounting.returncode:
-        pytest.skip(f"a small file system can't be mounted: {mounting.stderr.strip()}")
+        lack(f"a small file system can't be mounted: {mounting.stderr.strip()}")
     try:
         yield folder
     finally:
