@@ -278,7 +278,8 @@ class Broker:
         self._note(session_id, event).addCallback(lambda _: self._drop_client(session_id, number))
 
     def _drop_client(self, session_id: str, number: int) -> None:
-        session = self._table.get(session_id)
+        # As saved, not as decided: a later step that wants it cut may still wait for its own save.
+        session = self._journal.saved.get(session_id)
         if session is None or session.tunnel(number) is None:
             self._clients.drop(number)
 

@@ -251,6 +251,19 @@ def test_a_client_is_cut_however_slow_the_disk_is() -> None:
     assert len(world.broker._clients) == 0
 
 
+def test_a_client_is_cut_whose_dial_is_saved_meanwhile() -> None:
+    """A session is released while the disk still has the dial to keep: the client is cut all the same."""
+    world = World()
+    session = world.ready("plain")
+    client = world.connect(session.id)
+    world.store.slow = True
+    client.connected()
+    world.broker.dispatch(session.id, events.Release())
+    world.store.flush()
+    assert client.cuts == [(4410, "released")]
+    assert len(world.broker._clients) == 0
+
+
 def test_an_endpoint_that_does_not_answer() -> None:
     """The client is told that the program can't be reached."""
     world = World()
