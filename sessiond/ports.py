@@ -266,7 +266,7 @@ class RelayListener(Protocol):
         """One end closed; ``detail`` says in a few words how, without secrets.
 
         After ``End.ENDPOINT`` all that the endpoint has sent is on its way, and the client stays open until it is
-        cut. After any other the relay closes both ends by itself.
+        cut; what it sends meanwhile is delivered. After any other the relay closes both ends by itself.
         """
 
     def over(self, close: Close) -> None:
@@ -292,9 +292,11 @@ class EndpointSide(Protocol):
     def unread_bytes(self) -> int:
         """Say how much has arrived and was not read yet."""
 
+    def half_close(self) -> None:
+        """Deliver what was written and say that no more comes; what the endpoint sends is read on."""
+
     def finish(self, limit_s: float) -> None:
-        """Deliver what was written and say that no more comes; let go when the endpoint has ended too, or after
-        ``limit_s``. What it still sends goes to the ear."""
+        """As :meth:`half_close`; then let go when the endpoint has ended too, or after ``limit_s``."""
 
     def abort(self) -> None:
         """Let go now."""

@@ -15,7 +15,7 @@ from sessiond.core.events import Dialled, Event, TunnelClosed
 from sessiond.core.values import End, Endpoint, Stdio
 from sessiond.ports import Clock, Close, Counters, EndpointSide, Observer, Relayed, RelayLimits, Streams, Tell
 from sessiond.tunnel.endpoint import Unreachable, dial
-from sessiond.tunnel.framing import Rules
+from sessiond.tunnel.framing import Carried, Rules, Stream
 from sessiond.tunnel.passthrough import UpgradingEndpoint
 from sessiond.tunnel.stdio import StdioEndpoint
 from sessiond.tunnel.tcp import USUAL
@@ -42,8 +42,7 @@ class Tunnel:
     :param reactor: dials.
     :param done: is called once, when nothing of it is left.
     :param streams: gives the standard input and output of the session's program, where these are its endpoint.
-    :param rules: how messages are carried; ``None`` where bytes are.
-    :param passes: whether the whole connection is passed through, with the program's own answer to the request.
+    :ivar carries: how.
     """
 
     def __init__(
@@ -54,11 +53,9 @@ class Tunnel:
         done: Callable[[Tunnel], None],
         limits: RelayLimits = USUAL,
         streams: Callable[[], Streams | None] = lambda: None,
-        rules: Rules | None = None,
-        *,
-        passes: bool = False,
+        carries: Carried = Stream.BYTES,
     ) -> None:
-        self.rules, self.passes = rules, passes
+        self.carries = carries
         self.observer: Observer | None = None
         self._streams = streams
         self.session_id = session_id
@@ -138,12 +135,12 @@ class Tunnel:
         """
         if not isinstance(endpoint, Stdio):
             found = await dial(self._reactor, self._clock, endpoint, retry, self._limits)
-            return UpgradingEndpoint(found) if self.passes else found
+            return UpgradingEndpoint(found) if self.carries is Stream.WHOLE else found
         streams = self._streams()
         if streams is None or streams.stuck:
             # One that reads nothing would be given more by each client that comes.
             raise Unreachable("the program has no standard input and output, or does not read it")
-        return StdioEndpoint(streams, self._clock, self.rules)
+        return StdioEndpoint(streams, self._clock, self.carries if isinstance(self.carries, Rules) else None)
 
     def _join(self, endpoint: EndpointSide) -> None:
         self._endpoint = None

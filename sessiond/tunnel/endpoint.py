@@ -66,13 +66,15 @@ class EndpointConnection(protocol.Protocol):
     """The :class:`sessiond.ports.EndpointSide` over a TCP or UNIX connection.
 
     A program's port can be taken again at once only if the side that closes first is ours, or if we answer its end
-    with a reset (PITFALLS "Ports"): so both directions are closed one by one, and the last word is an abort.
+    with a reset (PITFALLS "Ports"): so both directions are closed one by one, and the last word is an abort. Only a
+    program that has ended its direction with something still to read is given a proper end.
     """
 
     def __init__(self, clock: Clock, limits: RelayLimits = USUAL) -> None:
         self._clock, self._limits = clock, limits
         self._ear: EndpointEar = Nobody()
-        self._ended = self._finishing = self._half_closed = self._gone = False
+        self._ended = self._finishing = self._half_closing = self._half_closed = self._gone = False
+        self._owes = False
         self._timer: IDelayedCall | None = None
 
     def connectionMade(self) -> None:
@@ -108,6 +110,7 @@ class EndpointConnection(protocol.Protocol):
 
     def write(self, data: bytes) -> None:
         """Send, or hold until it can be sent."""
+        self._owes = self._ended
         write_now(self._transport, data)
 
     def pause(self) -> None:
@@ -135,18 +138,26 @@ class EndpointConnection(protocol.Protocol):
         waits = getattr(self._transport, "dataBuffer", b"") or getattr(self._transport, "_tempDataBuffer", ())
         return bool(waits) or self._ask(termios.TIOCOUTQ) > 0
 
+    def half_close(self) -> None:
+        """Close our direction once all that was written is with the kernel."""
+        if not self._half_closing and not self._gone:
+            self._half_closing = True
+            self._transport.unregisterProducer()
+            self._transport.loseWriteConnection()
+        self.resume()
+
     def finish(self, limit_s: float) -> None:
         """Deliver what was written and close our direction; once both are closed, or after ``limit_s``, abort."""
         if self._finishing or self._gone:
             return
         self._finishing = True
-        self._transport.unregisterProducer()
-        if self._ended and not self._has_unsent():
+        if self._ended and not self._owes:
             self.abort()
-        else:
-            self._timer = self._clock.call_later(limit_s, self.abort)
-            self._transport.loseWriteConnection()
-            self.resume()
+            return
+        self._timer = self._clock.call_later(limit_s, self.abort)
+        self.half_close()
+        if self._half_closed:
+            self.writeConnectionLost()
 
     def abort(self) -> None:
         """Let go now."""
@@ -163,6 +174,7 @@ class EndpointConnection(protocol.Protocol):
     def readConnectionLost(self) -> None:
         """The endpoint will send no more."""
         self._ended = True
+        self._owes = self._has_unsent()
         if self._finishing:
             self._close()
         else:
@@ -171,12 +183,12 @@ class EndpointConnection(protocol.Protocol):
     def writeConnectionLost(self) -> None:
         """All is with the kernel; the endpoint's own end is waited for."""
         self._half_closed = True
-        if self._ended:
+        if self._ended and self._finishing:
             self._close()
 
     def _close(self) -> None:
-        """Both have said all: reset the connection, or have the kernel deliver what is still on its way."""
-        if not self._has_unsent():
+        """Both have said all: reset the connection, or have the kernel deliver what the program has not read."""
+        if not self._owes:
             self.abort()
         elif self._half_closed:
             self._transport.loseConnection()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import Enum
 from typing import Protocol
 
 from attrs import frozen
@@ -44,11 +45,24 @@ class Rules:
         return len(message).to_bytes(LENGTH_BYTES, "little") + message
 
 
-def rules_of(service: Service, message_bytes: int) -> Rules | None:
-    """Give the rules of a service; ``None`` where bytes are carried, whose messages have no meaning."""
-    if service.kind is not Kind.MESSAGES:
-        return None
-    return Rules(service.framing, service.frames is Frames.TEXT, message_bytes)
+class Stream(Enum):
+    """What is carried where a client's messages have no meaning of their own."""
+
+    BYTES = "bytes, as binary messages"
+    TEXT = "text in UTF-8, as text messages"
+    WHOLE = "the client's connection itself, with the program's own answer to the request"
+
+
+Carried = Stream | Rules
+"""How a tunnel carries what a client and a program have for each other."""
+
+
+def carried(service: Service | None, message_bytes: int) -> Carried:
+    """Say how the tunnels of a service carry; one that is offered no more has bytes."""
+    kind = None if service is None else service.kind
+    if service is not None and kind is Kind.MESSAGES:
+        return Rules(service.framing, service.frames is Frames.TEXT, message_bytes)
+    return {Kind.WEBSOCKET: Stream.WHOLE, Kind.TEXT: Stream.TEXT}.get(kind or Kind.TCP, Stream.BYTES)
 
 
 class Cutter(Protocol):

@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from twisted.internet import protocol
-from twisted.internet.interfaces import IPushProducer
+from twisted.internet.interfaces import IHalfCloseableProtocol, IPushProducer
 from twisted.python.failure import Failure
+from zope.interface import implementer
 
 from sessiond.ports import Close, EndpointEar, EndpointSide
 from sessiond.tunnel.endpoint import Nobody
@@ -36,6 +37,7 @@ def request_head(target: bytes, headers: Iterable[tuple[bytes, bytes]]) -> bytes
     return b"\r\n".join((*lines, b"Connection: Upgrade", b"", b""))
 
 
+@implementer(IHalfCloseableProtocol)
 class RawSocket(protocol.Protocol):
     """The :class:`sessiond.tunnel.relay.ClientSide` of a client whose request is answered by the program.
 
@@ -49,7 +51,7 @@ class RawSocket(protocol.Protocol):
     def __init__(self, head: bytes, lost: Callable[[Failure], object] = lambda reason: None) -> None:
         self._head, self._lost = head, lost
         self._ear: ClientEar | None = None
-        self._answered = self._closing = False
+        self._answered = self._closing = self._ended = False
 
     @property
     def _transport(self) -> Any:
@@ -92,8 +94,9 @@ class RawSocket(protocol.Protocol):
         self._transport.pauseProducing()
 
     def resume(self) -> None:
-        """Read again."""
-        self._transport.resumeProducing()
+        """Read again; once the end was read there is nothing more to read."""
+        if not self._ended:
+            self._transport.resumeProducing()
 
     def abort(self) -> None:
         """Let go now."""
@@ -106,6 +109,15 @@ class RawSocket(protocol.Protocol):
         if self._ear is not None:
             self._ear.client_heard()
             self._ear.client_sent(data)
+
+    def readConnectionLost(self) -> None:
+        """It sends no more; the program may still have something for it."""
+        self._ended = True
+        if self._ear is not None and not self._closing:
+            self._ear.client_ended()
+
+    def writeConnectionLost(self) -> None:
+        """Not asked for."""
 
     def connectionLost(self, reason: Failure = protocol.connectionDone) -> None:
         """Its connection is gone."""
@@ -146,6 +158,10 @@ class UpgradingEndpoint:
     def unread_bytes(self) -> int:
         """Say how much has arrived and was not read yet."""
         return self._inner.unread_bytes()
+
+    def half_close(self) -> None:
+        """Deliver what was written, and say that no more comes."""
+        self._inner.half_close()
 
     def finish(self, limit_s: float) -> None:
         """Deliver what was written, and let go."""

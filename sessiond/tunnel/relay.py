@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import Enum
 from typing import Protocol
 
@@ -14,6 +15,8 @@ from sessiond.tunnel.watch import Fault, Tap, Watch
 
 VANISHED = Close(1006, "the connection was lost")
 """What is noted of a client that left without a word (RFC 6455 section 7.1.5: never sent)."""
+LEFT = Close(1000, "the client ended the connection")
+"""What a client is told that closed its direction and no more."""
 
 FAULTS: dict[Fault, tuple[End, Close]] = {
     Fault.SILENT: (End.CLIENT, Close(4408, Fault.SILENT.value)),
@@ -25,6 +28,9 @@ BROKEN_CODE = 4500
 
 HELD_PIECES = 1024
 """How many pieces are held at most: one of a few bytes costs ten times as much as it holds."""
+
+PROBE_S = 1.0
+"""How often a client that sends no more is written to, so that one which is not there at all is found out."""
 
 log = Logger()
 
@@ -42,7 +48,7 @@ class ClientSide(Protocol):
         """Send a ping; any sign of life is an answer."""
 
     def close(self, close: Close) -> None:
-        """Send a close frame behind what was sent; then everything that still comes is read and dropped."""
+        """Send a close frame behind what was sent. What the client sent before it knew is still told."""
 
     def pause(self) -> None:
         """Read nothing until ``resume``."""
@@ -69,6 +75,10 @@ class ClientEar(Protocol):
     def client_closed(self, close: Close) -> None:
         """It said that it closes and was answered; the connection is on its way down."""
 
+    def client_ended(self) -> None:
+        """It will send no more, and has said no word of closing; what it is sent may still arrive. Not told where a
+        close frame was sent or came, nor with TLS, which ends as a whole."""
+
     def client_gone(self) -> None:
         """The connection is gone. Told exactly once, last."""
 
@@ -76,10 +86,16 @@ class ClientEar(Protocol):
 class _Phase(Enum):
     WAITING = "what the client sends is held: there is no endpoint yet"
     OPEN = "bytes flow"
-    ENDED = "the endpoint has ended; the client stays until it is cut"
+    ENDED = "the endpoint sends no more; what the client sends goes there until it is cut"
+    LISTENING = "the client sends no more; what the endpoint sends goes there until it ends"
     FLUSHING = "the client is to be cut once it has what the endpoint sent"
+    HEARING = "the client is cut; what it sent before it knew goes to the endpoint"
     CLOSING = "both ends are on their way down"
     OVER = "both are gone"
+
+
+SENDING = (_Phase.OPEN, _Phase.LISTENING)
+"""While the endpoint may send."""
 
 
 class ByteRelay:
@@ -133,10 +149,15 @@ class ByteRelay:
 
     def cut(self, close: Close, flush_s: float) -> None:
         """End both sides, once the client has what the endpoint has sent."""
-        if self._phase is _Phase.OPEN and flush_s > 0 and not self._is_drained():
+        if self._phase in SENDING and flush_s > 0 and not self._is_drained():
             self._phase, self._close = _Phase.FLUSHING, close
-            self._timer = self._clock.call_later(flush_s, self._end, End.OURS, close)
-        elif self._phase in (_Phase.WAITING, _Phase.OPEN, _Phase.ENDED):
+            self._set_timer(flush_s, lambda: self._end(End.OURS, close))
+        elif self._phase is _Phase.ENDED and self._endpoint is not None and self._up.refused_at is None:
+            self._phase, self._close = _Phase.HEARING, close
+            self._watch.stop()
+            self._client.close(close)
+            self._set_timer(self._limits.close_s, lambda: self._leave(End.OURS, close))
+        elif self._phase in (_Phase.WAITING, *SENDING, _Phase.ENDED):
             self._end(End.OURS, close)
 
     def _is_drained(self) -> bool:
@@ -147,7 +168,7 @@ class ByteRelay:
 
     def endpoint_sent(self, data: bytes) -> None:
         """Pass it on; during a flush, what was read last may have been all."""
-        if self._phase not in (_Phase.OPEN, _Phase.FLUSHING):
+        if self._phase is not _Phase.OPEN and self._phase not in (_Phase.LISTENING, _Phase.FLUSHING):
             return
         self.counters.down_bytes += len(data)
         self.counters.down_at = self._clock.now()
@@ -158,24 +179,27 @@ class ByteRelay:
             self._end(End.OURS, self._close)
 
     def endpoint_ended(self) -> None:
-        """All that it sent is with the client's transport: let it go, and wait to be cut."""
+        """All that it sent is with the client's transport: what the client sends still goes there until it is cut."""
         if self._phase is _Phase.FLUSHING:
             self._end(End.OURS, self._close)
+        elif self._phase is _Phase.LISTENING:
+            self._end(End.CLIENT, LEFT)
         elif self._phase is _Phase.OPEN:
             self._phase = _Phase.ENDED
-            self._finish_endpoint()
-            self._up.open()
             self._tell(End.ENDPOINT, "")
 
     def endpoint_broke(self, text: str) -> None:
         """Its output makes no sense any more: both ends are closed, and the client hears why."""
-        if self._phase in (_Phase.OPEN, _Phase.FLUSHING):
+        if self._phase in (*SENDING, _Phase.FLUSHING):
             self._end(End.ENDPOINT, Close(BROKEN_CODE, text))
 
     def endpoint_gone(self) -> None:
         """The connection is lost: by our own will, or by a reset that is the endpoint's end as well."""
         self._endpoint = None
         self.endpoint_ended()
+        if self._phase in (_Phase.ENDED, _Phase.HEARING):
+            # It refuses nothing any more: the client is read, so that it can be heard to close.
+            self._up.open()
         self._look_whether_over()
 
     # -- what the client does ----------------------------------------------------------------------------------------
@@ -186,7 +210,7 @@ class ByteRelay:
 
     def client_sent(self, payload: bytes) -> None:
         """Pass it on, or hold it while there is nobody to take it."""
-        if self._phase not in (_Phase.WAITING, _Phase.OPEN):
+        if self._phase is not _Phase.OPEN and not self._is_heard():
             return
         self.counters.up_bytes += len(payload)
         self.counters.up_at = self._watch.heard_at
@@ -194,7 +218,16 @@ class ByteRelay:
             self._show(Direction.UP, payload, self.counters.up_at)
         if self._endpoint is not None:
             self._endpoint.write(payload)
-            return
+        else:
+            self._hold(payload)
+
+    def _is_heard(self) -> bool:
+        """Say whether there is, or will be, somebody to take what the client sends."""
+        if self._endpoint is None:
+            return self._phase is _Phase.WAITING
+        return self._phase in (_Phase.ENDED, _Phase.HEARING)
+
+    def _hold(self, payload: bytes) -> None:
         self._held.append(payload)
         self._held_bytes += len(payload)
         if self._held_bytes >= self._limits.held_bytes or len(self._held) >= HELD_PIECES:
@@ -209,6 +242,27 @@ class ByteRelay:
         """It has said all: its last bytes are delivered, the endpoint learns that no more comes."""
         if self._phase is not _Phase.CLOSING:
             self._leave(End.CLIENT, close)
+
+    def client_ended(self) -> None:
+        """It sends no more: the endpoint is told, and what that still sends is delivered.
+
+        Most who end so are not there any more, as a browser that was killed; writing to them shows that.
+        """
+        if self._phase is _Phase.OPEN and self._endpoint is not None:
+            self._phase = _Phase.LISTENING
+            self._watch.stop()
+            self._endpoint.half_close()
+            self._probe(self._clock.now())
+        elif self._phase in (_Phase.WAITING, _Phase.ENDED):
+            self._end(End.CLIENT, LEFT)
+
+    def _probe(self, since: float) -> None:
+        """See whether the client is there; let it go where the endpoint is silent for as long as a pong may take."""
+        if self._clock.now() - max(since, self.counters.down_at) >= self._limits.pong_s:
+            self._end(End.CLIENT, LEFT)
+            return
+        self._client.ping()
+        self._set_timer(PROBE_S, lambda: self._probe(since))
 
     def client_gone(self) -> None:
         """Its connection is gone, with or without a word before."""
@@ -232,10 +286,11 @@ class ByteRelay:
 
     def _leave(self, end: End, close: Close) -> None:
         """Let both sides go down by themselves for a while; then they are dropped."""
-        self._phase, self._close = _Phase.CLOSING, close
+        if self._phase is not _Phase.HEARING:  # else this is the client's answer, or it never came
+            self._close = close
+        self._phase = _Phase.CLOSING
         self._watch.stop()
-        self._cancel_timer()
-        self._timer = self._clock.call_later(self._limits.close_s, self._drop_client)
+        self._set_timer(self._limits.close_s, self._drop_client)
         self._held.clear()
         self._finish_endpoint()
         self._up.open()
@@ -261,6 +316,10 @@ class ByteRelay:
             self._phase = _Phase.OVER
             self._cancel_timer()
             self._listener.over(self._close)
+
+    def _set_timer(self, delay_s: float, call: Callable[[], None]) -> None:
+        self._cancel_timer()
+        self._timer = self._clock.call_later(delay_s, call)
 
     def _cancel_timer(self) -> None:
         if self._timer is not None and self._timer.active():

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from twisted.internet import protocol
-from twisted.internet.interfaces import INegotiated, IPushProducer
+from twisted.internet.interfaces import IHalfCloseableProtocol, INegotiated, IPushProducer
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -19,6 +19,7 @@ NO_CODE = 1005
 """A close frame came without a code (RFC 6455 section 7.1.5)."""
 
 
+@implementer(IHalfCloseableProtocol)
 class FrameSocket(protocol.Protocol):
     """The :class:`sessiond.tunnel.relay.ClientSide` that takes a connection over once its handshake is done.
 
@@ -31,7 +32,7 @@ class FrameSocket(protocol.Protocol):
     def __init__(self, reader: FrameReader, lost: Callable[[Failure], object] = lambda reason: None) -> None:
         self._reader, self._lost = reader, lost
         self._ear: ClientEar | None = None
-        self._closing = self._failed = False
+        self._closing = self._failed = self._ended = False
         self.refuses = False
         self._unanswered: bytes | None = None
 
@@ -59,14 +60,17 @@ class FrameSocket(protocol.Protocol):
     def close(self, close: Close) -> None:
         """Send a close frame behind what was sent."""
         self._send_close(close_payload(close.code, close.text))
+        if self._ended:
+            self._hang_up()  # no answer will come
 
     def pause(self) -> None:
         """Read nothing until ``resume``."""
         self._transport.pauseProducing()
 
     def resume(self) -> None:
-        """Read again."""
-        self._transport.resumeProducing()
+        """Read again; once the end was read there is nothing more to read."""
+        if not self._ended:
+            self._transport.resumeProducing()
 
     def abort(self) -> None:
         """Let go now."""
@@ -93,6 +97,17 @@ class FrameSocket(protocol.Protocol):
             self._fail(error, ear)
         if received.error is not None:
             self._fail(received.error, ear)
+
+    def readConnectionLost(self) -> None:
+        """It sends no more. Behind a close frame, of whichever side, that is the end of the connection."""
+        self._ended = True
+        if self._ear is None or self._closing:
+            self._hang_up()
+        else:
+            self._ear.client_ended()
+
+    def writeConnectionLost(self) -> None:
+        """Our end behind a close frame was sent."""
 
     def connectionLost(self, reason: Failure = protocol.connectionDone) -> None:
         """Its connection is gone."""

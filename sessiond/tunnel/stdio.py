@@ -54,6 +54,9 @@ class StdioEndpoint:
         """Say how much waits in the pipe."""
         return self._streams.unread_bytes() if self._has_taken else 0
 
+    def half_close(self) -> None:
+        """Close nothing: the program stays for the next client."""
+
     def finish(self, limit_s: float) -> None:
         """Let go: what was written is delivered by itself, and the program stays for the next client."""
         self.abort()

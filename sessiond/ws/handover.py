@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
 from autobahn.websocket.xormasker import create_xor_masker  # type: ignore[attr-defined]
 from twisted.internet.protocol import Protocol
 from twisted.protocols.policies import ProtocolWrapper
+from twisted.python.failure import Failure
 from twisted.web.server import Request
 
 from sessiond.ports import RelayLimits
 from sessiond.tunnel.frames import FrameReader
-from sessiond.tunnel.framing import Rules
+from sessiond.tunnel.framing import Carried, Rules, Stream
 from sessiond.tunnel.messages import MessageReader, MessageSocket
 from sessiond.tunnel.passthrough import RawSocket, request_head
 from sessiond.tunnel.socket import FrameSocket
 from sessiond.tunnel.tcp import tune
+from sessiond.tunnel.text import TextSocket
 from sessiond.ws.socket import TunnelSocket
 
 
@@ -26,21 +29,22 @@ def unmask(payload: bytes, mask: bytes) -> bytes:
     return clear
 
 
-def take_over(shaken: TunnelSocket, limits: RelayLimits, rules: Rules | None = None) -> FrameSocket:
-    """Put a socket of our own in the place of Autobahn's, whose handshake is done and who has read nothing else.
-
-    :param rules: how messages are carried; ``None`` where bytes are.
-    """
+def take_over(shaken: TunnelSocket, limits: RelayLimits, carries: Carried = Stream.BYTES) -> FrameSocket:
+    """Put a socket of our own in the place of Autobahn's, whose handshake is done and who has read nothing else."""
     channel, shaken.channel = shaken.channel, None
     # The HTTP channel's own bookkeeping, such as the listener's count of connections, goes on to the connection's end.
     lost = (lambda reason: None) if channel is None else channel.connectionLost
-    socket = (
-        FrameSocket(FrameReader(unmask, limits.message_bytes), lost)
-        if rules is None
-        else MessageSocket(MessageReader(unmask, rules), rules, lost)
-    )
+    socket = _socket(carries, limits, lost)
     put_in_place(shaken.transport, socket)
     return socket
+
+
+def _socket(carries: Carried, limits: RelayLimits, lost: Callable[[Failure], object]) -> FrameSocket:
+    if isinstance(carries, Rules):
+        return MessageSocket(MessageReader(unmask, carries), carries, lost)
+    if carries is Stream.TEXT:
+        return TextSocket(unmask, limits.message_bytes, lost)
+    return FrameSocket(FrameReader(unmask, limits.message_bytes), lost)
 
 
 def seize(request: Request, limits: RelayLimits) -> RawSocket:

@@ -7,9 +7,10 @@ from typing import Any
 import txaio
 from autobahn.twisted.websocket import WebSocketServerFactory, WebSocketServerProtocol
 from autobahn.websocket.types import ConnectionRequest
-from twisted.internet.interfaces import IAddress, IPushProducer
+from twisted.internet.interfaces import IAddress, IHalfCloseableProtocol, IPushProducer
 from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
+from zope.interface import implementer
 
 from sessiond.ports import Close, RelayLimits
 from sessiond.tunnel.relay import ClientEar
@@ -19,6 +20,7 @@ SUBPROTOCOL = "binary"
 CLOSE_TEXT_BYTES = 123
 CONTROL_BYTES = 125
 """RFC 6455 section 5.5: the most that a control frame holds; two bytes of a close frame's are its code."""
+LAST_DATA_OPCODE = 7
 
 FAILURES = {
     1002: "protocol error",
@@ -29,6 +31,7 @@ FAILURES = {
 """What a client is told that broke a rule; Autobahn's own words name numbers and inner things."""
 
 
+@implementer(IHalfCloseableProtocol)
 class TunnelSocket(WebSocketServerProtocol):
     """The :class:`sessiond.tunnel.relay.ClientSide` on Autobahn's own message calls.
 
@@ -41,7 +44,7 @@ class TunnelSocket(WebSocketServerProtocol):
 
     transport: Any
     ear: ClientEar | None = None
-    refuses = False
+    refuses = ended = False
     unanswered: bytes | None = None
     channel: Any = None
     """The HTTP channel whose connection this was; it is told of the end, since it may be counted."""
@@ -66,14 +69,17 @@ class TunnelSocket(WebSocketServerProtocol):
         if self.state == self.STATE_OPEN:
             text = close.text.encode()[:CLOSE_TEXT_BYTES].decode(errors="ignore").encode()
             self.sendCloseFrame(close.code, text, isReply=False)
+            if self.ended:
+                self.transport.loseConnection()  # no answer will come
 
     def pause(self) -> None:
         """Read nothing until ``resume``."""
         self.transport.pauseProducing()
 
     def resume(self) -> None:
-        """Read again."""
-        self.transport.resumeProducing()
+        """Read again; once the end was read there is nothing more to read."""
+        if not self.ended:
+            self.transport.resumeProducing()
 
     def abort(self) -> None:
         """Let go now."""
@@ -103,8 +109,12 @@ class TunnelSocket(WebSocketServerProtocol):
         """Nothing was gathered."""
 
     def onFrameData(self, payload: bytes) -> bool | None:
-        """Once a close frame was sent nothing counts but the answer: the rest is dropped, however long it is."""
-        if self.state != self.STATE_OPEN and self.current_frame.length > CONTROL_BYTES:
+        """Once a rule was broken nothing counts but the answer: the rest is dropped, however long it is.
+
+        Autobahn refuses nothing any more once a close frame was sent, not even a control frame of any length.
+        """
+        is_over = self.failedByMe or self.current_frame.opcode > LAST_DATA_OPCODE
+        if self.state != self.STATE_OPEN and is_over and self.current_frame.length > CONTROL_BYTES:
             return None
         return super().onFrameData(payload)
 
@@ -127,6 +137,17 @@ class TunnelSocket(WebSocketServerProtocol):
             # Its words go no further: who knows what a client writes into our log and our facts.
             self.ear.client_closed(Close(NO_CODE if code is None else code))
         return done
+
+    def readConnectionLost(self) -> None:
+        """It sends no more. Behind a close frame, of whichever side, that is the end of the connection."""
+        self.ended = True
+        if self.ear is None or self.state != self.STATE_OPEN:
+            self.transport.loseConnection()
+        else:
+            self.ear.client_ended()
+
+    def writeConnectionLost(self) -> None:
+        """Not asked for."""
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Its connection is gone."""

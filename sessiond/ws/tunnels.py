@@ -14,10 +14,9 @@ from twisted.web.server import Request, Site
 from sessiond.core.errors import SHAPES, Code, Refused
 from sessiond.core.services import Service
 from sessiond.core.session import Session
-from sessiond.core.values import Kind
 from sessiond.ports import Clock, Observer, RelayLimits
 from sessiond.tunnel.client import Tunnel
-from sessiond.tunnel.framing import rules_of
+from sessiond.tunnel.framing import Carried, Rules, Stream, carried
 from sessiond.tunnel.relay import ByteRelay
 from sessiond.tunnel.socket import FrameSocket
 from sessiond.tunnel.tcp import tune
@@ -26,7 +25,7 @@ from sessiond.web.wire import WebSite
 from sessiond.ws.channel import Admits, CheckOrigin, TunnelResource
 from sessiond.ws.handover import seize, take_over
 from sessiond.ws.handshake import Upgrade, feed, switch
-from sessiond.ws.messages import MessageTunnelSocket
+from sessiond.ws.messages import MessageTunnelSocket, TextTunnelSocket
 from sessiond.ws.socket import TunnelSocket, tunnel_factory
 
 
@@ -116,8 +115,7 @@ class Tunnels:
             self._forget,
             self._limits,
             streams,
-            None if service is None else rules_of(service, self._limits.message_bytes),
-            passes=service is not None and service.kind is Kind.WEBSOCKET,
+            carried(service, self._limits.message_bytes),
         )
         tunnel.observer = self._observe(session)
         self._there.add(tunnel)
@@ -126,7 +124,8 @@ class Tunnels:
     def open(self, tunnel: Tunnel, request: Request, upgrade: Upgrade) -> None:
         """Answer 101, unless the program does so itself, and join the client to its tunnel."""
         try:
-            socket = seize(request, self._limits) if tunnel.passes else self._shake_hands(tunnel, request, upgrade)
+            whole = tunnel.carries is Stream.WHOLE
+            socket = seize(request, self._limits) if whole else self._shake_hands(tunnel, request, upgrade)
             relay = ByteRelay(socket, self._limits, self._clock, tunnel, tunnel.observer)
         except BaseException:
             tunnel.dropped()
@@ -135,10 +134,10 @@ class Tunnels:
         feed(request, socket)
 
     def _shake_hands(self, tunnel: Tunnel, request: Request, upgrade: Upgrade) -> TunnelSocket | FrameSocket:
-        shaking = TunnelSocket() if tunnel.rules is None else MessageTunnelSocket(tunnel.rules)
+        shaking = _shaking(tunnel.carries)
         switch(request, upgrade, shaking, self._factory)
         tune(shaking.transport, self._limits)
-        return shaking if self._by_autobahn else take_over(shaking, self._limits, tunnel.rules)
+        return shaking if self._by_autobahn else take_over(shaking, self._limits, tunnel.carries)
 
     def _service_of(self, session: Session) -> Service | None:
         try:
@@ -156,3 +155,10 @@ class Tunnels:
     def _look_whether_empty(self) -> None:
         if self._closed is not None and not self._there and not self._closed.called:
             self._closed.callback(None)
+
+
+def _shaking(carries: Carried) -> TunnelSocket:
+    """Make the socket that shakes hands, and goes on as the reference."""
+    if isinstance(carries, Rules):
+        return MessageTunnelSocket(carries)
+    return TextTunnelSocket() if carries is Stream.TEXT else TunnelSocket()

@@ -400,6 +400,93 @@ class RelayContract:
         joint.advance(0)
         assert joint.reports.overs[0].code == 1006
 
+    def test_the_client_sends_no_more(self, joint: Joint) -> None:
+        """A client closes its direction without a word: the endpoint is told, and goes on until it ends as well."""
+        joint.join()
+        joint.client_sends(frame(BINARY, b"the question"))
+        joint.client.end()
+        assert joint.program.sent() == b"the question"
+        assert joint.program.half_closed
+        for _ in range(5):
+            joint.advance(LIMITS.pong_s - 1)
+            joint.program.receive(b"answer ")
+        assert joint.reports.ends == []
+        joint.program.end()
+        got = joint.client_got()
+        assert payload_of(got) == b"answer " * 5
+        assert (got[-1].opcode, got[-1].code) == (CLOSE, 1000)
+        joint.advance(0)
+        assert [end for end, _ in joint.reports.ends] == [End.CLIENT]
+        assert joint.client.gone
+        assert joint.program.gone
+
+    def test_the_client_sends_no_more_and_is_not_there(self, joint: Joint) -> None:
+        """Most that end without a word are gone: they are written to, so that this is found out."""
+        joint.join()
+        joint.client.end()
+        assert [one.opcode for one in joint.client_got()] == [PING]
+        joint.advance(2)
+        assert [one.opcode for one in joint.client_got()] == [PING, PING]
+        joint.client.vanish()
+        assert [end for end, _ in joint.reports.ends] == [End.CLIENT]
+        joint.program.end()
+        joint.advance(0)
+        assert joint.reports.overs[0].code == 1006
+
+    def test_the_client_sends_no_more_and_the_endpoint_stays(self, joint: Joint) -> None:
+        """An endpoint that does not care about the end of its client, and is silent, ends the tunnel by that."""
+        joint.join()
+        joint.client.end()
+        joint.advance(LIMITS.pong_s)
+        assert [end for end, _ in joint.reports.ends] == [End.CLIENT]
+        assert joint.client_got()[-1].code == 1000
+        joint.advance(LIMITS.close_s)
+        assert joint.program.aborted
+
+    @pytest.mark.parametrize("flush_s", [0.0, 5.0])
+    def test_cut_after_the_client_sends_no_more(self, joint: Joint, flush_s: float) -> None:
+        """A cut counts for such a client as for any other, and waits for no answer."""
+        joint.join()
+        joint.client.end()
+        joint.program.unread = 4
+        joint.relay.cut(Close(4410, "released"), flush_s)
+        joint.program.unread = 0
+        if flush_s:
+            joint.program.receive(b"last")
+        got = joint.client_got()
+        assert payload_of(got) == (b"last" if flush_s else b"")
+        assert got[-1].code == 4410
+        joint.advance(0)
+        assert joint.client.gone
+        assert joint.reports.ends == [(End.OURS, "released")]
+
+    def test_the_client_sends_no_more_while_it_waits(self, joint: Joint) -> None:
+        """Without an endpoint there is nothing to stay for."""
+        joint.client_sends(frame(BINARY, b"x"))
+        joint.client.end()
+        joint.advance(0)
+        assert joint.client.gone
+        assert [end for end, _ in joint.reports.ends] == [End.CLIENT]
+
+    def test_both_send_no_more(self, joint: Joint) -> None:
+        """When both have closed their directions, the first end is the one that is told."""
+        joint.join()
+        joint.program.end()
+        joint.client.end()
+        joint.advance(0)
+        assert [end for end, _ in joint.reports.ends] == [End.ENDPOINT]
+        assert joint.client.gone
+        assert joint.program.gone
+
+    def test_the_end_instead_of_an_answer(self, joint: Joint) -> None:
+        """A client that was told to close and only closes its direction is gone at once."""
+        joint.join()
+        joint.relay.cut(Close(1001, "shutdown"), 0.0)
+        joint.client.end()
+        joint.advance(0)
+        assert joint.client.gone
+        assert not joint.client.aborted
+
     def test_a_program_that_stays(self, joint: Joint) -> None:
         """An endpoint that does not close after its client is let go in the end."""
         joint.join()
@@ -426,37 +513,86 @@ class RelayContract:
 
     @pytest.mark.parametrize("way", ["end", "vanish"])
     def test_the_endpoint_ends(self, joint: Joint, way: str) -> None:
-        """All that it sent is delivered; the client stays, and what it sends is dropped, until it is cut."""
+        """All that it sent is delivered; the client stays until it is cut, and is heard as long as it is."""
         joint.join()
         joint.program.receive(b"the end")
         getattr(joint.program, way)()
         joint.advance(0)
-        assert joint.program.gone
         assert [end for end, _ in joint.reports.ends] == [End.ENDPOINT]
         assert payload_of(joint.client_got()) == b"the end"
         joint.client_sends(frame(BINARY, b"more"))
         joint.advance(1)
+        assert joint.program.sent() == (b"more" if way == "end" else b"")
         assert not joint.client.closing
         joint.relay.cut(Close(4500, "exited"), 5.0)
         (told,) = joint.client_got()
         assert (told.code, told.text) == (4500, "exited")
         joint.client_sends(close(4500))
         joint.advance(0)
+        assert joint.program.gone
         assert joint.reports.overs == [Close(4500, "exited")]
 
+    def test_what_was_on_its_way_as_the_client_was_cut(self, joint: Joint) -> None:
+        """An endpoint that only reads gets what its client sent before that knew of the end, and then the end."""
+        joint.join()
+        joint.program.end()
+        joint.relay.cut(Close(1000, "done"), 5.0)
+        joint.client_sends(frame(BINARY, b"half a mes", fin=False))
+        joint.client_sends(frame(CONTINUATION, b"sage"), close(1000), frame(BINARY, b"against the rules"))
+        assert joint.program.sent() == b"half a message"
+        joint.advance(0)
+        assert joint.program.gone
+        assert joint.reports.overs == [Close(1000, "done")]
+
+    def test_a_control_frame_without_an_end_behind_the_cut(self, joint: Joint) -> None:
+        """Behind our close frame a client can't have us gather a control frame that is too long."""
+        joint.join()
+        joint.program.end()
+        joint.relay.cut(Close(1000, "done"), 5.0)
+        for _ in range(10):
+            joint.client_sends(frame(PING, b"x" * 1000))
+        joint.advance(2 * LIMITS.close_s)
+        assert joint.client.gone
+        assert joint.program.sent() == b""
+
+    def test_a_client_that_does_not_answer_the_cut(self, joint: Joint) -> None:
+        """An endpoint that only reads is let go in time, whether its client answers or not."""
+        joint.join()
+        joint.program.end()
+        joint.relay.cut(Close(1000, "done"), 5.0)
+        joint.advance(LIMITS.close_s)
+        assert joint.program.aborted
+        joint.advance(LIMITS.close_s)
+        assert joint.client.aborted
+        assert joint.reports.overs == [Close(1000, "done")]
+
     def test_the_endpoint_ends_while_it_refuses(self, joint: Joint) -> None:
-        """A client that was not read is read again, so that it can be heard."""
+        """A client that is not read since the endpoint takes nothing is read once it was cut: it can be heard."""
         joint.join()
         joint.program.refuse()
         joint.program.end()
-        joint.advance(2 * LIMITS.ping_s)
-        assert not joint.client.paused
         assert [end for end, _ in joint.reports.ends] == [End.ENDPOINT]
+        assert joint.client.paused
+        joint.relay.cut(Close(1000, "done"), 5.0)
+        assert not joint.client.paused
+        joint.client_sends(frame(BINARY, b"dropped"), close(1000))
+        joint.advance(LIMITS.close_s)
+        assert joint.program.sent() == b""
+        assert joint.reports.overs == [Close(1000, "done")]
+
+    def test_the_endpoint_is_lost_while_it_refuses(self, joint: Joint) -> None:
+        """A client that was not read is read again, so that it can be heard."""
+        joint.join()
+        joint.program.refuse()
+        joint.program.vanish()
+        assert not joint.client.paused
 
     def test_a_port_is_left_free(self, joint: Joint) -> None:
-        """An endpoint that ends first is answered with a reset, so that its port can be bound again at once."""
+        """An endpoint that ends first gets a reset in the end, so that its port can be bound again at once."""
         joint.join()
         joint.program.end()
+        joint.relay.cut(Close(4500, "exited"), 5.0)
+        joint.client_sends(close(4500))
         assert joint.program.aborted
         assert not joint.program.half_closed
 

@@ -111,8 +111,14 @@ class Wire:
             self.clock.callLater(0, self._lose, ConnectionDone())
 
     def loseWriteConnection(self) -> None:
-        """Send no more."""
+        """Send no more; that all is with the kernel is told at once, unless bytes are refused."""
         self.half_closed = True
+        if not self.refusing:
+            self.clock.callLater(0, self._tell_half_closed)
+
+    def _tell_half_closed(self) -> None:
+        if not self.gone:
+            self.protocol.writeConnectionLost()
 
     def abortConnection(self) -> None:
         """Let go."""

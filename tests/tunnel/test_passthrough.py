@@ -124,11 +124,29 @@ def test_the_program_ends() -> None:
     joint = Joint().opened()
     joint.program.receive(b"the end")
     joint.program.end()
-    assert joint.program.aborted
+    joint.client.receive(b"thanks")
+    assert joint.program.sent() == b"thanks"
     assert joint.reports.ends == [(End.ENDPOINT, "")]
     joint.relay.cut(Close(4500, "exited"), 5.0)
     assert joint.client.sent() == b"the end"
-    assert joint.client.closing
+    joint.clock.advance(0)
+    assert joint.client.gone
+    assert joint.program.gone
+
+
+def test_the_client_sends_no_more() -> None:
+    """The program reads the end, and what it still sends arrives; nothing of ours is between its bytes."""
+    joint = Joint().opened()
+    joint.client.receive(b"a question")
+    joint.client.end()
+    assert joint.program.half_closed
+    joint.clock.advance(1)
+    joint.program.receive(b"an answer")
+    joint.program.end()
+    assert joint.client.sent() == b"an answer"
+    joint.clock.advance(0)
+    assert joint.client.gone
+    assert joint.program.gone
 
 
 def test_the_client_ends() -> None:
