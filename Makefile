@@ -28,11 +28,16 @@ conformance: $(MARKS)/tests-$(WANTED)
 	@$(PYTHON) -m tests.components
 	@SESSIOND_CONFORMANCE=all $(BIN)/pytest -s tests/conformance
 
-# Grows bytes for the reader of frames; what breaks it is left in fuzz/found.
+# Grows bytes for each of the readers, one after another, FUZZ_S seconds each; what breaks one is left in fuzz/found.
 FUZZ_S ?= 60
+FUZZED := frames framing messages
 fuzz: $(MARKS)/fuzz-$(WANTED)
 	@mkdir -p fuzz/found
-	@$(BIN)/python fuzz/frames.py -max_total_time=$(FUZZ_S) -max_len=2000 -print_final_stats=1 -artifact_prefix=fuzz/found/
+	@for reader in $(FUZZED); do \
+		echo "fuzz.$$reader ..." >&2; \
+		$(BIN)/python -m fuzz.$$reader -max_total_time=$(FUZZ_S) -max_len=2000 -print_final_stats=1 \
+			-artifact_prefix=fuzz/found/ || exit 1; \
+	done
 
 # The model of the daemon's invariants with many more examples than `make test` has time for.
 SOAK ?= 2000

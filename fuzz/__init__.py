@@ -1,0 +1,1 @@
+"""Programs that feed the readers of outside bytes with what libFuzzer grows: ``make fuzz``."""
