@@ -14,6 +14,7 @@ from sessiond.core.values import End
 from sessiond.ports import Clock as ClockPort
 from sessiond.ports import Close, Relayed, RelayLimits, RelayListener
 from sessiond.tunnel.endpoint import EndpointConnection
+from sessiond.tunnel.relay import HELD_PIECES
 from tests.fakes.frames import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, Frame, Frames, close, frame, payload_of
 from tests.fakes.wires import Wire
 
@@ -118,6 +119,21 @@ class RelayContract:
         joint.join()
         assert not joint.client.paused
         assert joint.program.sent() == b"x" * 100
+
+    def test_holds_no_more_pieces_than_a_limit(self) -> None:
+        """A client that sends its bytes one by one is read up to a number of pieces, however little they hold."""
+        joint = Joint(self.make, limits=evolve(LIMITS, held_bytes=1 << 20))
+        for _ in range(HELD_PIECES - 1):
+            joint.client_sends(frame(BINARY, b"x"))
+        assert not joint.client.paused
+        joint.client_sends(frame(BINARY, b"y"))
+        assert joint.client.paused
+        joint.join()
+        assert not joint.client.paused
+        assert joint.program.sent() == b"x" * (HELD_PIECES - 1) + b"y"
+        joint.relay.cut(Close(1000), 0.0)
+        joint.client.vanish()
+        joint.program.vanish()
 
     def test_takes_what_was_read_already(self) -> None:
         """Frames that came with the handshake are not lost, nor is a frame that came in part."""
