@@ -11,7 +11,7 @@ MARKS := $(VENV)/installed
 NOVNC := clients/novnc
 NOVNC_MARK := $(NOVNC)/node_modules/installed-$(shell cat $(NOVNC)/package-lock.json | sha256sum | cut -c1-16)
 
-.PHONY: demo test conformance fuzz soak bench lint types docs clean
+.PHONY: demo test conformance fuzz soak bench profile lint types docs clean
 .DELETE_ON_ERROR:
 
 # The daemon itself prints the one URL to open.
@@ -47,6 +47,10 @@ soak: $(MARKS)/tests-$(WANTED)
 # The table comes last; it is written to bench/ too.
 bench: $(MARKS)/bench-$(WANTED)
 	@$(BIN)/python -m bench $(BENCH)
+
+# Where the daemon's time goes while one tunnel is saturated; written to bench/ too.
+profile: $(MARKS)/bench-$(WANTED)
+	@$(BIN)/python -m bench.profile $(PROFILE)
 
 lint: $(MARKS)/lint-$(WANTED)
 	@$(BIN)/ruff check .

@@ -10,7 +10,7 @@ import socket
 import struct
 from types import TracebackType
 
-from bench.wire import COUNT, GREETING, Errand, order
+from bench.wire import BLOCK_BYTES, COUNT, GREETING, Errand, order
 
 TIMEOUT_S = 60.0
 BUFFER_BYTES = 1024 * 1024
@@ -186,3 +186,9 @@ def frame(payload: bytes) -> bytes:
 def frames(size: int, count: int) -> bytes:
     """Make a block of frames of equal size."""
     return b"".join(frame(bytes(size)) for _ in range(count))
+
+
+def block_of(size: int) -> tuple[bytes, int]:
+    """Make a block of frames that carry so many bytes each, to be sent over and over, and give its payload's bytes."""
+    count = max(1, BLOCK_BYTES // size)
+    return frames(size, count), size * count

@@ -7,14 +7,13 @@ from contextlib import ExitStack
 from pathlib import Path
 from statistics import mean
 
-from bench.client import Failed, WebSocket, frame, frames
+from bench.client import Failed, WebSocket, block_of, frame
 from bench.programs import running
 from bench.readings import cpu_s, pss_kib, tree
 from bench.rest import Rest, latencies_ms, rate, request
 from bench.sides import Ours, Side
 
 GIB = 1 << 30
-BLOCK_BYTES = 256 * 1024
 MESSAGE_BYTES = 64
 SETTLE_S = 1.0
 REST_PAUSE_S = 0.005
@@ -36,8 +35,7 @@ def down(side: Side, count: int) -> float:
 
 def up(side: Side, count: int, size: int) -> float:
     """Give CPU seconds per GiB from the browser to the application, in frames of this size."""
-    in_block = max(1, BLOCK_BYTES // size)
-    block, payload_bytes = frames(size, in_block), in_block * size
+    block, payload_bytes = block_of(size)
     times = max(1, count // payload_bytes)
     with _opened(side) as client:
         before = cpu_s(side.pid)

@@ -6,10 +6,12 @@
 from __future__ import annotations
 
 import inspect
+import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from bench.folding import KERNEL
 from docs.draw_states import svg, word_of
 from sessiond.clock import SteadyClock
 from sessiond.core.errors import CLOSE_CODES, SHAPES, Code
@@ -21,6 +23,9 @@ from sessiond.tunnel.client import LEFT_BEHIND
 from sessiond.tunnel.relay import FAULTS
 
 Row = tuple[str, ...]
+
+PROFILE = Path(__file__).parents[1] / "bench" / "profile.json"
+"""What ``make profile`` wrote last."""
 
 
 def literal(*words: str) -> str:
@@ -49,6 +54,7 @@ def write(folder: Path) -> None:
         ("problems.txt", table(("Code", "Status", "Title"), problems())),
         ("closes.txt", table(("Close code", "Text"), closes())),
         ("metrics.txt", table(("Metric", "Type", "What it tells"), metrics())),
+        ("profile.txt", table(*profile())),
     ):
         (folder / name).write_text(text, encoding="utf-8")
 
@@ -135,3 +141,10 @@ def labels_of(sample: str) -> str:
     """Name the labels of a sample."""
     found = [part.split("=")[0] for part in sample.partition("{")[2].rpartition("}")[0].split(",") if part]
     return f" Labels: {literal(*found)}." if found else ""
+
+
+def profile() -> tuple[Row, list[Row]]:
+    """Tell where the time of a frame goes, under a head that names the parts."""
+    cases = json.loads(PROFILE.read_text(encoding="utf-8"))
+    head = ("", *(literal(part) if part in KERNEL else part for part in cases[0]["percent"]))
+    return head, [(one["name"], *(f"{percent:.0f}" for percent in one["percent"].values())) for one in cases]

@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
+from bench.folding import Group
+from bench.profile import CASES
 from docs import draw_states
 from docs.draw_states import ROUTES, arrows, svg, word_of
 from docs.write_tables import BROKEN, transitions, write
@@ -114,13 +116,16 @@ def test_table_of_transitions_is_whole() -> None:
 def test_tables_are_written(tmp_path: Path) -> None:
     """What the documents include is there, and names every code."""
     write(tmp_path)
-    pages = [page(name) for name in ("rest", "operations", "states")]
+    pages = [page(name) for name in ("rest", "operations", "performance", "states")]
     included = {name for text in pages for name in re.findall(r"_generated/(\S+)", text)}
     assert included == {path.name for path in tmp_path.iterdir()}
     problems, closes = (tmp_path / "problems.txt").read_text(), (tmp_path / "closes.txt").read_text()
     assert all(f"``{code.value}``\n     - {shape.http}\n" in problems for code, shape in SHAPES.items())
     for reason, code in CLOSE_CODES.items():
         assert re.search(rf"\* - {code}\n     - [^\n]*``{reason.value}``", closes)
+    measured = (tmp_path / "profile.txt").read_text()
+    assert all(f"\n   * - {name}\n" in measured for name in CASES)
+    assert all(group.value in measured for group in Group)
     broken = re.findall(r'FrameError\((\d+), "(.*?)"', Path(frames.__file__).read_text())
     assert {int(code) for code, _ in broken} == set(BROKEN)
     assert all("says" in BROKEN[int(code)] or f"``{text}``" == BROKEN[int(code)] for code, text in broken)
