@@ -235,7 +235,8 @@ class Counters:
 class RelayLimits:
     """What one tunnel may cost.
 
-    :ivar held_bytes: how much of a client's is held while its program is not there yet; beyond that it is not read.
+    :ivar held_bytes: how much of a client's is held while its program is not there yet, in at most 1,024 pieces,
+        however small; beyond either it is not read.
         Once the two are joined, each side's transport pauses the other at its own mark (64 KiB).
     :ivar message_bytes: the largest message taken from a client. Messages are passed on as they come, never gathered.
     :ivar ping_s: how long a client may be silent before it is pinged; ``pong_s`` how long it may stay silent then.
