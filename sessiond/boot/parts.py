@@ -11,7 +11,7 @@ from attrs import evolve, frozen
 from twisted.logger import Logger
 
 from sessiond.boot.instance import Instance, private, private_below
-from sessiond.broker import Broker
+from sessiond.broker import Broker, Tickets
 from sessiond.bus.local import LocalBus
 from sessiond.clock import SteadyClock
 from sessiond.config import Config, Face, StoreKind
@@ -95,7 +95,7 @@ def assemble(
     launchers: dict[str, Launcher] = {"process": programs, "fixed": FixedLauncher()}
     catalogue = offered(config.catalogue, config.needs, environment.get("PATH"))
     broker = Broker(catalogue, store, bus, launchers, LeaseTester(table), entropy, clock)
-    access = Access(config.tokens)
+    access = Access(config.tokens, Tickets(entropy, clock))
     tunnels = Tunnels(broker, access.check_origin, config.tunnel, reactor, clock)
     meters = Meters(catalogue.services, clock, lambda: traffic_of(tunnels))
     bus.subscribe(meters.hear)

@@ -2,5 +2,6 @@
 
 from sessiond.broker.broker import Broker
 from sessiond.broker.requests import Admission, Request, Reservation
+from sessiond.broker.tickets import Issued, Tickets
 
-__all__ = ["Admission", "Broker", "Request", "Reservation"]
+__all__ = ["Admission", "Broker", "Issued", "Request", "Reservation", "Tickets"]

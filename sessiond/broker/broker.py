@@ -21,6 +21,7 @@ from sessiond.broker.clients import Clients
 from sessiond.broker.journal import Journal
 from sessiond.broker.leasing import Leasing
 from sessiond.broker.requests import Admission, Request, Reservation
+from sessiond.broker.tickets import Issued, Tickets
 from sessiond.core import effects as wants
 from sessiond.core import events
 from sessiond.core.capacity import SessionTable, suspended_until
@@ -70,6 +71,8 @@ class Broker:
         self._leasing = Leasing(self._table, leases, clock, self._lease_freed)
         self._children = Children(catalogue, launchers, self._note)
         self._clients = Clients()
+        # Each stands for a token, by its digest: what voids the token voids its tickets.
+        self._tickets: Tickets[bytes] = Tickets(entropy, clock)
         self._answers: dict[int, Deferred[Verdict]] = {}
         self._heard: dict[str, float] = {}
         self._number = 0
@@ -97,6 +100,16 @@ class Broker:
         :raises Refused: ``unauthenticated``; whether the token ever opened anything is not told.
         """
         session = self._table.by_token(digest(token))
+        if session is None:
+            raise Refused(Code.UNAUTHENTICATED)
+        return session
+
+    def by_ticket(self, ticket: str) -> Session:
+        """Give the session that a ticket opens, and use the ticket up.
+
+        :raises Refused: as :meth:`by_token`.
+        """
+        session = self._table.by_token(self._tickets.take(ticket))
         if session is None:
             raise Refused(Code.UNAUTHENTICATED)
         return session
@@ -227,6 +240,17 @@ class Broker:
         """Take note that a waiting caller hung up."""
         self._answers.pop(caller, None)
         self._note(session_id, events.CallerGone(caller))
+
+    def issue_ticket(self, session: Session, owner: str) -> Issued:
+        """Make a ticket that opens a session's tunnel once.
+
+        :param session: as it was last saved, so that a token of which nobody has been told yet gets no ticket.
+        :param owner: who asks for it.
+        :raises Refused: ``not-accepting``: the session is being ended, or nobody has it; ``quota``.
+        """
+        if not session.token_digest or session.state in (State.STOPPING, State.ENDED):
+            raise Refused(Code.NOT_ACCEPTING, "there is nothing that a ticket could open")
+        return self._tickets.issue(owner, session.token_digest)
 
     def dispatch(self, session_id: str, event: Event) -> Deferred[Session | None]:
         """Have something happen to a session; fires with the session once that is saved.
@@ -372,12 +396,19 @@ class Broker:
 
     def _enter(self, session_id: str, outcome: Outcome) -> Deferred[Session | None]:
         """Take an outcome into the table at once, and into the store next."""
+        self._void_tickets(self._table.get(session_id), outcome.session)
         if outcome.session is None:
             self._forget(session_id)
         else:
             self._table.put(outcome.session)
             self._alarm.note(outcome.session)
         return self._journal.record(session_id, outcome)
+
+    def _void_tickets(self, before: Session | None, after: Session | None) -> None:
+        """Drop the tickets of a token that opens nothing any more."""
+        kept = b"" if after is None else after.token_digest
+        if before is not None and before.token_digest not in (b"", kept):
+            self._tickets.void(before.token_digest)
 
     def _never_was(self, session_id: str) -> None:
         """Undo a session that could not be saved even once."""

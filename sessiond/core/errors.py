@@ -71,7 +71,7 @@ SHAPES: dict[Code, Shape] = {
     Code.TOO_LARGE: Shape(Side.THEIRS, 413, 1009, "The request is too large"),
     Code.TOO_SLOW: Shape(Side.THEIRS, 408, 4008, "The request came too slowly"),
     Code.UNSUPPORTED: Shape(Side.THEIRS, 415, 1003, "This form of content is not understood"),
-    Code.QUOTA: Shape(Side.THEIRS, 429, 4029, "This caller has as many sessions as it may have"),
+    Code.QUOTA: Shape(Side.THEIRS, 429, 4029, "This caller has as many as it may have"),
     Code.FULL: Shape(Side.OURS, 503, 4503, "All places are taken"),
     Code.LAUNCH_FAILED: Shape(Side.OURS, 502, 4503, "The program could not be started"),
     Code.LAUNCH_TIMEOUT: Shape(Side.OURS, 504, 4504, "The program was not ready in time"),

@@ -10,12 +10,13 @@ from attrs import frozen
 from twisted.internet.interfaces import IAddress
 from twisted.web.server import Request
 
+from sessiond.broker import Tickets
 from sessiond.config.values import ApiToken, Callers, Listener
 from sessiond.core.errors import Code, Refused
 from sessiond.core.services import Service
 from sessiond.core.session import Session
 from sessiond.entropy import digest
-from sessiond.web.bodies import header
+from sessiond.web.bodies import argument, header
 from sessiond.web.origins import Origin, names_local, read_host, read_origin, read_url
 
 BEARER = re.compile(r"bearer +(?P<token>[A-Za-z0-9._~+/=-]{1,512})", re.IGNORECASE | re.ASCII)
@@ -128,7 +129,7 @@ class Caller:
     """Somebody who calls.
 
     :ivar owner: the name of its token; empty for a caller that nobody knows.
-    :ivar proven: whether a token proved it.
+    :ivar proven: whether a token proved it, or a ticket that was given for one.
     """
 
     owner: str = ""
@@ -146,7 +147,8 @@ class Caller:
 
     def owns(self, session: Session) -> bool:
         """Say whether a session is the caller's to see and to end."""
-        return Scope.OPERATE in self.scopes or session.owner == self.owner
+        # A warm session that waits for its user is in nobody's name, and not in that of callers without one.
+        return Scope.OPERATE in self.scopes or (session.claimed and session.owner == self.owner)
 
     def sees(self, service: Service) -> bool:
         """Say whether the caller may see and start a service."""
@@ -174,9 +176,12 @@ class Access:
 
     Where there is no token at all, everybody on a listener for anyone is as good as the operator. Where there are
     some, names count for something: who proves none has sessions without an owner, and sees no others.
+
+    :param tickets: of callers; without them nobody comes by ticket.
     """
 
-    def __init__(self, tokens: Iterable[ApiToken]) -> None:
+    def __init__(self, tokens: Iterable[ApiToken], tickets: Tickets[Caller] | None = None) -> None:
+        self.tickets = tickets
         # Looked up by SHA-256: how long that takes tells nothing of the token.
         self._callers = {
             token.digest: Caller(token.name, scopes_of(token.scopes), token.groups, proven=True) for token in tokens
@@ -185,7 +190,9 @@ class Access:
         self._anyone = Caller(scopes=scopes_of(names))
 
     def caller_of(self, request: Request, face: Face) -> Caller:
-        """Say who calls.
+        """Say who calls: by a token as a bearer, or by ``?ticket=`` in a GET, which uses the ticket up.
+
+        Every face that knows callers asks this, those that speak WebSocket too.
 
         :raises Refused: ``bad-request``, ``unauthenticated``, or ``forbidden`` for a page that may not call.
         """
@@ -193,7 +200,11 @@ class Access:
         if read_host(host, face.secure) is None:
             raise Refused(Code.BAD_REQUEST, "one valid Host is needed")
         self.check_origin(origin, host, face)
-        token = bearer_of(request)
+        token, ticket = bearer_of(request), argument(request, "ticket")
+        if token is not None and ticket is not None:
+            raise Refused(Code.BAD_REQUEST, "a token or a ticket is needed, not both")
+        if ticket is not None:
+            return self._by_ticket(ticket, request)
         if token is not None:
             return self._known(token)
         if face.callers is not Callers.ANYONE:
@@ -215,6 +226,12 @@ class Access:
         if caller is None:
             raise Refused(Code.UNAUTHENTICATED)
         return caller
+
+    def _by_ticket(self, ticket: str, request: Request) -> Caller:
+        # Links are followed by GET. Nothing that changes anything can be hidden behind one.
+        if request.method != b"GET" or self.tickets is None:
+            raise Refused(Code.UNAUTHENTICATED, "a ticket of a caller is for GET")
+        return self.tickets.take(ticket)
 
 
 def bearer_of(request: Request) -> str | None:

@@ -10,6 +10,7 @@ from sessiond.web.access import Access, Caller, Face
 from sessiond.web.answers import Answer
 from sessiond.web.api_services import Services
 from sessiond.web.api_sessions import Sessions
+from sessiond.web.api_tickets import CallerTickets
 from sessiond.web.leaf import ApiLeaf, Branch
 from sessiond.web.openapi import DOCUMENT
 
@@ -34,5 +35,7 @@ def api_tree(broker: Broker, access: Access, face: Face) -> Resource:
     tree = Branch()
     tree.putChild(b"services", Services(broker, access, face))
     tree.putChild(b"sessions", Sessions(broker, access, face))
+    if access.tickets is not None:
+        tree.putChild(b"tickets", CallerTickets(access.tickets, access, face))
     tree.putChild(b"openapi.json", OpenApi(access, face))
     return tree

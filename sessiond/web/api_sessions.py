@@ -20,7 +20,7 @@ from sessiond.web.bodies import argument, header, read_object
 from sessiond.web.leaf import ApiLeaf, JsonLeaf, NotFound, finish_anyway
 from sessiond.web.orders import Order, read_extension, read_order
 from sessiond.web.outcomes import refusal_of
-from sessiond.web.shapes import Shape, eta_s, session_shape, tunnel_url
+from sessiond.web.shapes import Shape, eta_s, session_shape, ticket_shape, tunnel_url
 
 LAST_LINES = 20
 """How many lines of output go with a launch that failed."""
@@ -138,7 +138,7 @@ class OneSession(_OfOne):
         """Give what else can be asked of it."""
         if path == b"liveliness":
             return Reports(self._broker, self._id)
-        kind = {b"log": Log, b"extend": Extension}.get(path)
+        kind = {b"log": Log, b"extend": Extension, b"tickets": SessionTickets}.get(path)
         return NotFound() if kind is None else kind(self._broker, self._access, self._face, self._id)
 
     async def get(self, request: Request, caller: Caller) -> Answer:
@@ -169,6 +169,16 @@ class Extension(_OfOne):
         wanted = read_extension(read_object(request), self._own(caller), self._broker.clock.now())
         session = await finish_anyway(self._broker.dispatch(self._id, wanted), lambda session: None)
         return Answer(full_shape(self._broker, session or self._own(caller)))
+
+
+class SessionTickets(_OfOne):
+    """Tickets for a session: each opens its tunnel once, in the place of the token."""
+
+    async def post(self, request: Request, caller: Caller) -> Answer:
+        """Make one."""
+        issued = self._broker.issue_ticket(self._own(caller), caller.owner)
+        url = tunnel_url(self._face, header(request, "Host"), issued.ticket, by="ticket")
+        return Answer({**ticket_shape(issued), "tunnel_url": url}, 201)
 
 
 class Reports(JsonLeaf):

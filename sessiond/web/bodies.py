@@ -55,6 +55,17 @@ def read_object(request: Request, limit_bytes: int = BODY_BYTES) -> dict[str, An
     return parse_object(raw)
 
 
+def read_any_object(request: Request) -> dict[str, Any]:
+    """Read a body that may be left out as one JSON object; without it, the object is empty.
+
+    :raises Refused: as :func:`read_object`.
+    """
+    if request.content is None or not request.content.read(1):
+        return {}
+    request.content.seek(0)
+    return read_object(request)
+
+
 def _check_type(request: Request) -> None:
     # A page of a stranger can send a form or plain text without asking first, but no JSON.
     kind, _, parameters = (header(request, "Content-Type") or "").partition(";")

@@ -8,7 +8,9 @@ from typing import Any
 
 from sessiond import __version__
 from sessiond.core.errors import SHAPES, Code
+from sessiond.core.tickets import LIFETIME_S
 from sessiond.core.values import Deadline, Kind, Liveliness, Reason, State, StopStep
+from sessiond.web.access import Scope
 from sessiond.web.answers import PROBLEM
 from sessiond.web.shapes import WAITING_FOR
 
@@ -128,6 +130,31 @@ PROBLEM_SCHEMA = record(
     },
     required=("type", "title", "status", "code"),
 )
+TICKET = record(
+    {
+        "ticket": {**TEXT, "description": "Good for one use; told this once."},
+        "expires_at": INSTANT,
+        "expires_in_s": NUMBER,
+    }
+)
+SESSION_TICKET: Json = {
+    "allOf": [
+        ref("Ticket"),
+        record({"tunnel_url": {**TEXT, "description": "Opens the session's tunnel, once; holds the ticket."}}),
+    ]
+}
+TICKET_ORDER = record(
+    {
+        "scopes": {
+            **listing(words(Scope)),
+            "minItems": 1,
+            "description": "What it is to be good for at most; all that the caller may, where this is left out.",
+        },
+        "lifetime_s": {**NUMBER, "exclusiveMinimum": 0, "maximum": LIFETIME_S, "default": LIFETIME_S},
+    },
+    required=(),
+    additionalProperties=False,
+)
 SCHEMAS = {
     "Service": SERVICE,
     "Option": OPTION,
@@ -135,6 +162,9 @@ SCHEMAS = {
     "NewSession": NEW_SESSION,
     "Order": ORDER,
     "Extension": EXTENSION,
+    "Ticket": TICKET,
+    "SessionTicket": SESSION_TICKET,
+    "TicketOrder": TICKET_ORDER,
     "Problem": PROBLEM_SCHEMA,
 }
 
@@ -166,9 +196,9 @@ def parameter(name: str, where: str, schema: Json, said: str) -> Json:
     return {"name": name, "in": where, "required": where == "path", "schema": schema, "description": said}
 
 
-def body(name: str) -> Json:
+def body(name: str, *, needed: bool = True) -> Json:
     """Describe a body."""
-    return {"required": True, "content": {"application/json": {"schema": ref(name)}}}
+    return {"required": needed, "content": {"application/json": {"schema": ref(name)}}}
 
 
 ID = parameter("id", "path", TEXT, "The session's id.")
@@ -184,12 +214,15 @@ START = (
     *(Code.BAD_OPTION, Code.UNKNOWN_SERVICE, Code.NOT_ACCEPTING, Code.TOO_LARGE, Code.UNSUPPORTED, Code.FULL),
     *(Code.LAUNCH_FAILED, Code.LAUNCH_TIMEOUT, Code.SUSPENDED, Code.STORE_UNAVAILABLE, Code.SHUTTING_DOWN),
 )
+EITHER: list[Json] = [{"caller": []}, {"ticket": []}]
 GET_SERVICES = {
     "summary": "What this caller may launch",
+    "security": EITHER,
     "responses": answers(record({"services": listing(ref("Service"))}), "The services."),
 }
 GET_SESSIONS = {
     "summary": "The caller's sessions; all of them for the scope operate",
+    "security": EITHER,
     "responses": answers(record({"sessions": listing(ref("Session"))}), "The sessions."),
 }
 POST_SESSIONS = {
@@ -205,13 +238,18 @@ POST_SESSIONS = {
         **refusals(*START),
     },
 }
-GET_SESSION = {"summary": "How a session stands", "responses": answers(ref("Session"), "It.", Code.UNKNOWN_SESSION)}
+GET_SESSION = {
+    "summary": "How a session stands",
+    "security": EITHER,
+    "responses": answers(ref("Session"), "It.", Code.UNKNOWN_SESSION),
+}
 DELETE_SESSION = {
     "summary": "End a session; repeating is harmless",
     "responses": answers(ref("Session"), "It, being ended.", Code.UNKNOWN_SESSION),
 }
 GET_LOG = {
     "summary": "The last lines of the program's output",
+    "security": EITHER,
     "parameters": [LINES],
     "responses": answers(record({"lines": listing(TEXT)}), "The lines.", Code.UNKNOWN_SESSION),
 }
@@ -219,6 +257,23 @@ POST_EXTEND = {
     "summary": "Push a deadline on, as far as the service allows",
     "requestBody": body("Extension"),
     "responses": answers(ref("Session"), "The session.", Code.UNKNOWN_SESSION, Code.NOT_ACCEPTING),
+}
+POST_SESSION_TICKETS = {
+    "summary": "A ticket that opens the session's tunnel once, in the place of its token",
+    "responses": {
+        **good(201, "The ticket.", ref("SessionTicket")),
+        **refusals(Code.UNKNOWN_SESSION, Code.NOT_ACCEPTING, Code.QUOTA),
+    },
+}
+POST_TICKETS = {
+    "summary": "A ticket that stands for this caller once, in the place of its token",
+    "description": "For what can send no header: links, and feeds and sockets of pages. It goes as the argument "
+    "ticket into the URL of a GET.",
+    "requestBody": body("TicketOrder", needed=False),
+    "responses": {
+        **good(201, "The ticket.", ref("Ticket")),
+        **refusals(Code.TOO_LARGE, Code.UNSUPPORTED, Code.QUOTA),
+    },
 }
 POST_LIVELINESS = {
     "summary": "A report of the session's own program",
@@ -233,16 +288,19 @@ DOCUMENT: Json = {
     "security": [{"caller": []}],
     "paths": {
         "/services": {"get": GET_SERVICES},
+        "/tickets": {"post": POST_TICKETS},
         "/sessions": {"get": GET_SESSIONS, "post": POST_SESSIONS},
         "/sessions/{id}": {"parameters": [ID], "get": GET_SESSION, "delete": DELETE_SESSION},
         "/sessions/{id}/log": {"parameters": [ID], "get": GET_LOG},
         "/sessions/{id}/extend": {"parameters": [ID], "post": POST_EXTEND},
+        "/sessions/{id}/tickets": {"parameters": [ID], "post": POST_SESSION_TICKETS},
         "/sessions/{id}/liveliness": {"parameters": [ID], "post": POST_LIVELINESS},
     },
     "components": {
         "schemas": SCHEMAS,
         "securitySchemes": {
             "caller": {"type": "http", "scheme": "bearer", "description": "An API token."},
+            "ticket": {"type": "apiKey", "in": "query", "name": "ticket", "description": "A caller's ticket, once."},
             "child": {"type": "http", "scheme": "bearer", "description": "The session's child secret."},
         },
     },

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from sessiond.broker import Request
 from sessiond.core.errors import Code, Refused
 from sessiond.core.events import Extend
 from sessiond.core.session import Session
+from sessiond.core.tickets import LIFETIME_S
 from sessiond.core.values import Deadline
-from sessiond.web.access import Caller
+from sessiond.web.access import Caller, Scope, scopes_of
 from sessiond.web.bodies import check_keys
 
 WAIT_S = 55.0
@@ -22,6 +23,7 @@ MOST_EXTENSION_S = 366 * 86400.0
 
 ORDER = frozenset({"service", "options", "owner", "wait"})
 EXTENSION = frozenset({"deadline", "by_s"})
+TICKET = frozenset({"scopes", "lifetime_s"})
 WAITS = {"none": None, "ready": WAIT_S}
 
 
@@ -65,6 +67,28 @@ def read_key(key: str | None) -> str | None:
     if key is not None and not (0 < len(key) <= KEY_LENGTH and key.isprintable()):
         raise Refused(Code.BAD_REQUEST, f"Idempotency-Key: 1 to {KEY_LENGTH} printable characters are needed")
     return key
+
+
+def read_ticket_order(found: dict[str, Any], caller: Caller) -> tuple[Caller, float]:
+    """Read ``{scopes, lifetime_s}``, both of which may be left out.
+
+    :returns: what the ticket is to stand for: the caller, with no more scopes than it asks for; and the seconds that
+        the ticket is good for.
+    :raises Refused: ``bad-request``, or ``forbidden`` for a scope that the caller has not itself.
+    """
+    check_keys(found, TICKET)
+    names, lifetime_s = found.get("scopes"), found.get("lifetime_s", LIFETIME_S)
+    if isinstance(lifetime_s, bool) or not isinstance(lifetime_s, int | float) or not 0 < lifetime_s <= LIFETIME_S:
+        raise Refused(Code.BAD_REQUEST, f"lifetime_s: seconds are needed, more than 0, {LIFETIME_S:.0f} at most")
+    if names is None:
+        return caller, lifetime_s
+    known = [scope.value for scope in Scope]
+    if not isinstance(names, list) or not names or not all(name in known for name in names):
+        raise Refused(Code.BAD_REQUEST, f"scopes: a list is needed, of {', '.join(known)}")
+    scopes = scopes_of(names)
+    if not scopes <= caller.scopes:
+        raise Refused(Code.FORBIDDEN, "a ticket is good for no more than its caller")
+    return evolve(caller, scopes=scopes), lifetime_s
 
 
 def read_extension(found: dict[str, Any], session: Session, now: float) -> Extend:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
 
-from sessiond.broker import Broker
+from sessiond.broker import Broker, Issued
 from sessiond.core.deadlines import next_deadline
 from sessiond.core.services import Choice, Integer, OptionType, ReadyWhen, Service
 from sessiond.core.session import Session
@@ -132,10 +132,20 @@ def free_by(session: Session) -> float | None:
     return upcoming[1] + sum(stop.seconds for stop in steps[taken + 1 :])
 
 
-def tunnel_url(face: Face, host: str | None, token: str) -> str:
-    """Give the URL that opens a session's tunnel; it holds the token.
+def tunnel_url(face: Face, host: str | None, secret: str, by: str = "token") -> str:
+    """Give the URL that opens a session's tunnel; it holds the secret that does.
 
     :param host: the Host of the request, for a listener that has no ``public_url``.
+    :param by: ``token`` or ``ticket``.
     """
     base = face.tunnel_base(host)
-    return f"ws{base.removeprefix('http')}/tunnel?token={quote(token, safe='')}"
+    return f"ws{base.removeprefix('http')}/tunnel?{by}={quote(secret, safe='')}"
+
+
+def ticket_shape(issued: Issued) -> Shape:
+    """Tell a ticket to whoever asked for it."""
+    return {
+        "ticket": issued.ticket,
+        "expires_at": instant(issued.expires_at),
+        "expires_in_s": round(issued.expires_in_s, 1),
+    }

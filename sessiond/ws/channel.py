@@ -34,7 +34,13 @@ class Admits(Protocol):
     """What a tunnel wants of the broker."""
 
     def by_token(self, token: str) -> Session:
-        """Give the session that a token opens."""
+        """Give the session that a token opens.
+
+        :raises Refused: it opens none; so does ``by_ticket``.
+        """
+
+    def by_ticket(self, ticket: str) -> Session:
+        """Give the session that a ticket opens, and use the ticket up."""
 
     def service(self, name: str) -> Service:
         """Give a service by name.
@@ -65,8 +71,9 @@ class Gate(Protocol):
 class TunnelResource(Resource):
     """Decides before Autobahn sees anything, so that every refusal is plain HTTP with a problem document.
 
-    The order is: is it an upgrade; may this page call; does it name a session; does the token open one; has the session
-    a place. The place is taken before anything is dialled.
+    The order is: is it an upgrade; may this page call; does it name a session; does the token or ticket open
+    one; has the session a place. The place is taken before anything is dialled. A ticket is used up by the question
+    whether it opens a session, whatever is answered after that: who sent it may be anybody who has seen it.
     """
 
     isLeaf = True
@@ -93,10 +100,7 @@ class TunnelResource(Resource):
         await turned
         upgrade = read_upgrade(request)
         self._check_origin(header(request, "Origin"), header(request, "Host"), self._face)
-        token = argument(request, "token")
-        if not token:
-            raise Refused(Code.NO_SESSION_NAMED)
-        session = self._broker.by_token(token)
+        session = self._session_of(request)
         tunnel = self._gate.new(session)
         try:
             admission = await self._broker.admit(session.id, tunnel)
@@ -108,6 +112,16 @@ class TunnelResource(Resource):
             tunnel.dropped()
         else:
             self._gate.open(tunnel, request, upgrade)
+
+    def _session_of(self, request: Request) -> Session:
+        token, ticket = argument(request, "token"), argument(request, "ticket")
+        if token is not None and ticket is not None:
+            raise Refused(Code.BAD_REQUEST, "a token or a ticket is needed, not both")
+        if ticket:
+            return self._broker.by_ticket(ticket)
+        if token:
+            return self._broker.by_token(token)
+        raise Refused(Code.NO_SESSION_NAMED)
 
 
 def _refuse(failure: Failure, request: Request, gone: list[Failure]) -> None:

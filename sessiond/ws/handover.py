@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import unquote_to_bytes
@@ -21,6 +22,11 @@ from sessiond.tunnel.socket import FrameSocket
 from sessiond.tunnel.tcp import tune
 from sessiond.tunnel.text import TextSocket
 from sessiond.ws.socket import TunnelSocket
+
+SECRETS = (b"token", b"ticket")
+"""What proves in a query that a client may come in."""
+WORDS = re.compile(rb"([&;])")
+"""Where a query is divided: at ``;`` too, as Twisted does, so that what was taken for a secret is also left out."""
 
 
 def unmask(payload: bytes, mask: bytes) -> bytes:
@@ -54,17 +60,20 @@ def seize(request: Request, limits: RelayLimits) -> RawSocket:
     # The HTTP channel is the transport's producer; ours could not be registered beside it.
     transport.unregisterProducer()
     channel.requests.clear()
-    socket = RawSocket(request_head(_without_token(request.uri), _lines(request)), channel.connectionLost)
+    socket = RawSocket(request_head(_without_secrets(request.uri), _lines(request)), channel.connectionLost)
     put_in_place(transport, socket)
     tune(transport, limits)
     transport.resumeProducing()
     return socket
 
 
-def _without_token(target: bytes) -> bytes:
+def _without_secrets(target: bytes) -> bytes:
     """Give path and query without what proves that a client may come in."""
     path, _, query = target.partition(b"?")
-    rest = b"&".join(word for word in query.split(b"&") if unquote_to_bytes(word.partition(b"=")[0]) != b"token")
+    words, rest = WORDS.split(query), b""
+    for mark, word in zip([b"", *words[1::2]], words[::2], strict=True):
+        if unquote_to_bytes(word.partition(b"=")[0]) not in SECRETS:
+            rest += (mark if rest else b"") + word
     return path + b"?" + rest if rest else path
 
 

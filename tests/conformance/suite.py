@@ -18,6 +18,7 @@ from twisted.web.resource import Resource
 
 from sessiond.broker import Admission, Broker, Request
 from sessiond.bus.local import LocalBus
+from sessiond.core.errors import Code, Refused
 from sessiond.core.services import Catalogue, Frames, Framing, Limits, Plan, Pool, Service
 from sessiond.core.session import Session
 from sessiond.core.values import Kind, LaunchWhen
@@ -65,6 +66,10 @@ class FreshSessions:
         """Make that many sessions; their programs start with their clients."""
         made = [(await self._broker.reserve(Request(service))).session for _ in range(count)]
         self._reserved.setdefault(service, []).extend(made)
+
+    def by_ticket(self, ticket: str) -> Session:
+        """Know no tickets."""
+        raise Refused(Code.UNAUTHENTICATED)
 
     def by_token(self, token: str) -> Session:
         """Give the next session of the service that the token names."""

@@ -17,6 +17,7 @@ from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 from twisted.web.resource import IResource
 
+from sessiond.broker import Tickets
 from sessiond.config.values import ApiToken, Callers
 from sessiond.core.services import Service
 from sessiond.entropy import digest
@@ -168,7 +169,7 @@ class Api:
     ) -> None:
         self.world = World(services, pools)
         self.broker = self.world.broker
-        self.access = Access(tokens)
+        self.access = Access(tokens, Tickets(self.world.entropy, self.broker.clock))
         self.site = site_at("/api/v1", api_tree(self.broker, self.access, face), self.world.clock)
 
     def connect(self) -> Connection:

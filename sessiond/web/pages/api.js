@@ -35,6 +35,11 @@ export class Api {
     return this.#call("GET", sessionPath(id), { signal });
   }
 
+  // A URL that opens the session's tunnel once: addresses end up in histories and logs, and the token never should.
+  tunnelUrl(id, signal) {
+    return this.#call("POST", `${sessionPath(id)}/tickets`, { signal }).then((answer) => answer.tunnel_url);
+  }
+
   end(id) {
     return this.#call("DELETE", sessionPath(id));
   }

@@ -93,11 +93,12 @@ async function openSession(service, options) {
     if (last.state === "stopping" || last.state === "ended") {
       finish(session, "failed", (await reason(session)) ?? "The session has ended.");
     } else {
-      await show(session, record.tunnel_url);
+      await show(session);
     }
   } catch (error) {
     if (session.givenUp) return;
-    finish(session, "failed", problemInWords(error), error.log);
+    const why = error.code === "not-accepting" && session.id ? await reason(session) : null; // it ended meanwhile
+    finish(session, "failed", why ?? problemInWords(error), error.log);
     if (session.id) api.endBehind(session.id);
   }
 }
@@ -113,9 +114,10 @@ async function started(session, record) {
 }
 
 // Shows the session until it ends. A tunnel that breaks while the session lives on is opened again.
-async function show(session, url) {
+async function show(session) {
   for (let tries = 0; ; tries += 1) {
     let since = Infinity;
+    const url = await api.tunnelUrl(session.id, session.abort.signal);
     const end = await viewer.show(url, () => {
       since = performance.now();
       showStatus("connected", `${session.title}: connected`);
