@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from attrs import evolve
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 from twisted.internet.interfaces import IAddress
 from twisted.web.server import Request
 
+from sessiond.broker import Tickets
 from sessiond.config.values import ApiToken, Callers, Listener
 from sessiond.core.errors import Code, Refused
+from sessiond.core.tickets import LIFETIME_S
 from sessiond.web.access import Access, Caller, Face, Scope, scopes_of
 from sessiond.web.answers import Answer
 from sessiond.web.leaf import ApiLeaf
-from tests.broker.world import SERVICES
+from tests.broker.world import SERVICES, World
 from tests.core.sessions import blank
 from tests.web.http import ANYONE, HOST, TOKENS_ONLY, Received, bearer, fetch, site_at, token
 
@@ -266,6 +270,90 @@ def test_owns() -> None:
     assert not Caller("bob", frozenset({READ, LAUNCH}), proven=True).owns(session)
     assert not Caller("").owns(session)
     assert Caller("bob", frozenset({OPERATE})).owns(session)
+
+
+def test_nobody_owns_a_warm_session() -> None:
+    """A session that waits for its user is not that of callers without a name; operators see it."""
+    session = evolve(blank(), owner="", claimed=False)
+    assert not Caller("").owns(session)
+    assert Caller("").owns(evolve(session, claimed=True))
+    assert Caller("bob", frozenset({OPERATE})).owns(session)
+
+
+ADA = Caller("ada", frozenset({READ, LAUNCH}), frozenset({"designers"}), proven=True)
+
+
+class Doorman:
+    """Somebody who asks for callers by ticket."""
+
+    def __init__(self, face: Face = TOKENS_ONLY) -> None:
+        world = World()
+        self.tickets: Tickets[Caller] = Tickets(world.entropy, world.broker.clock)
+        self.world = world
+        self.site = site_at("/who", WhoAmI(Access([token("ada", "launch")], self.tickets), face))
+
+    def ticket(self, lifetime_s: float = LIFETIME_S) -> str:
+        """Give a ticket that stands for Ada."""
+        return self.tickets.issue("ada", ADA, lifetime_s).ticket
+
+    def ask(self, ticket: str, method: str = "GET", **more: Any) -> Received:
+        """Ask who calls."""
+        return fetch(self.site, method, f"/who?ticket={ticket}", **more)
+
+
+@pytest.mark.parametrize("face", [TOKENS_ONLY, ANYONE])
+def test_ticket(face: Face) -> None:
+    """A ticket says who calls, once, on any kind of listener and under any Host; then it is nobody's."""
+    house = Doorman(face)
+    ticket = house.ticket()
+    told = house.ask(ticket, host="elsewhere.example", headers={"Sec-Fetch-Site": "cross-site"}).json
+    assert told == {"owner": "ada", "proven": True, "scopes": ["launch", "read"]}
+    for wrong in (ticket, "", "wrong", "ada-token", house.ticket(1.0)[:-1]):
+        house.ask(wrong).refused("unauthenticated", 401)
+
+
+def test_ticket_in_time() -> None:
+    """A ticket is good for a minute, or for less where its caller said so."""
+    house = Doorman()
+    first, short, whole = house.ticket(), house.ticket(10.0), house.ticket()
+    house.world.clock.advance(10.0)
+    house.ask(short).refused("unauthenticated", 401)
+    assert house.ask(first).status == 200
+    house.world.clock.advance(50.0)
+    house.ask(whole).refused("unauthenticated", 401)
+
+
+@pytest.mark.parametrize("method", ["POST", "DELETE", "HEAD"])
+def test_ticket_is_for_get(method: str) -> None:
+    """Nothing can be changed by following a link, not even where nobody need say who he is; the ticket stays good."""
+    house = Doorman(ANYONE)
+    ticket = house.ticket()
+    assert house.ask(ticket, method).status == 401
+    assert house.ask(ticket).json["owner"] == "ada"
+
+
+@pytest.mark.parametrize(
+    ("more", "code", "status"),
+    [
+        ({"headers": {"Origin": "https://evil.example"}}, "forbidden", 403),
+        ({"headers": {"Origin": "null"}}, "forbidden", 403),
+        ({"headers": bearer("ada")}, "bad-request", 400),
+        ({"host": None}, "bad-request", 400),
+    ],
+)
+def test_ticket_that_is_not_looked_at(more: dict[str, Any], code: str, status: int) -> None:
+    """What is refused before anybody asks who calls leaves a ticket as it was."""
+    house = Doorman()
+    ticket = house.ticket()
+    house.ask(ticket, **more).refused(code, status)
+    house.ask(f"{ticket}&ticket={ticket}").refused("bad-request", 400)
+    assert house.ask(ticket).json["owner"] == "ada"
+
+
+def test_no_tickets() -> None:
+    """Where no tickets are given, one is refused as any that is not known."""
+    site = site_at("/who", WhoAmI(Access(()), ANYONE))
+    fetch(site, "GET", "/who?ticket=x").refused("unauthenticated", 401)
 
 
 def test_sees() -> None:

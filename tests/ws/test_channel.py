@@ -8,6 +8,7 @@ import pytest
 import txaio
 from twisted.logger import LogEvent, LogLevel, formatEvent, globalLogPublisher
 
+from sessiond.broker import Reservation
 from sessiond.core.events import Release
 from sessiond.core.values import State
 from sessiond.tunnel.client import UNCUT_S
@@ -42,6 +43,10 @@ REFUSALS: dict[str, tuple[Any, int, str]] = {
     "no session named": (lambda t: request("/tunnel"), 400, "no-session-named"),
     "an empty token": (lambda t: ask(""), 400, "no-session-named"),
     "two tokens": (lambda t: ask(f"{t}&token={t}"), 400, "bad-request"),
+    "a token and a ticket": (lambda t: ask(f"{t}&ticket={t}"), 400, "bad-request"),
+    "an empty ticket": (lambda t: request("/tunnel?ticket="), 400, "no-session-named"),
+    "two tickets": (lambda t: request(f"/tunnel?ticket={t}&ticket={t}"), 400, "bad-request"),
+    "a token as a ticket": (lambda t: request(f"/tunnel?ticket={t}"), 401, "unauthenticated"),
     "a wrong token": (lambda t: ask("wrong"), 401, "unauthenticated"),
     "a token with a tail": (lambda t: ask(t + "x"), 401, "unauthenticated"),
     "a token that is no text": (lambda t: ask("%ff"), 400, "bad-request"),
@@ -104,6 +109,60 @@ def test_the_door_is_told() -> None:
         house.answer_dial().end()
         visitor.wire.vanish()
         house.advance(2)
+
+
+def ticket_for(house: Indoors, made: Reservation) -> str:
+    """Get a ticket for a session."""
+    return house.broker.issue_ticket(house.broker.session(made.session.id), "").ticket
+
+
+def test_ticket() -> None:
+    """A ticket opens the tunnel as the token does, once."""
+    house = Indoors()
+    made = house.reserve()
+    by_ticket = request(f"/tunnel?ticket={ticket_for(house, made)}")
+    visitor = house.visit(by_ticket)
+    assert visitor.status == 101
+    program = house.answer_dial()
+    program.receive(b"hello")
+    assert payload_of(visitor.look().read) == b"hello"
+    visitor.wire.vanish()
+    house.advance(1)
+    again = house.visit(by_ticket)
+    assert (again.status, again.problem["code"]) == (401, "unauthenticated")
+    assert house.visit(ask(made.token)).status == 101
+
+
+def test_ticket_is_used_up_by_a_refusal() -> None:
+    """A ticket that was good is used up, even where the session has no place; what was refused before leaves it."""
+    house = Indoors()
+    made = house.reserve()
+    path = f"/tunnel?ticket={ticket_for(house, made)}"
+    for early, status in (
+        (request(path, "Origin: https://evil.example"), 403),
+        (without(request(path), "Upgrade"), 400),
+        (request(f"{path}&token={made.token}"), 400),
+    ):
+        assert house.visit(early).status == status
+    holder = house.visit(ask(made.token))
+    assert house.visit(request(path)).status == 409
+    house.answer_dial()
+    holder.wire.vanish()
+    house.advance(1)
+    assert house.visit(request(path)).status == 401
+
+
+def test_ticket_of_a_session_that_has_ended() -> None:
+    """A ticket opens nothing after its session's end, nor after a minute."""
+    house = Indoors()
+    made, other = house.reserve(), house.reserve()
+    ended, late = ticket_for(house, made), ticket_for(house, other)
+    house.broker.dispatch(made.session.id, Release())
+    house.advance(1)
+    assert house.visit(request(f"/tunnel?ticket={ended}")).status == 401
+    house.visit(ask(other.token))
+    house.advance(59)
+    assert house.visit(request(f"/tunnel?ticket={late}")).status == 401
 
 
 def test_a_session_that_has_ended() -> None:
