@@ -123,6 +123,15 @@ class Refused(Exception):
         return SHAPES[self.code]
 
 
+REPEATED_CHARACTERS = 23
+"""The longest name of a client's own that a refusal repeats: what is longer could be a secret in the wrong place."""
+
+
+def repeated(name: str) -> str:
+    """Repeat a name that a client has sent, for a refusal's detail."""
+    return repr(name) if len(name) <= REPEATED_CHARACTERS else f"of {len(name)} characters"
+
+
 class NoTransition(Exception):
     """An event came that can't happen in the session's state: a defect of ours, never a client's."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from sessiond.core.errors import Code, Refused
+from sessiond.core.errors import Code, Refused, repeated
 from sessiond.core.services import Choice, Integer, OptionType, Scalar
 
 
@@ -16,7 +16,7 @@ def check_options(declared: Mapping[str, OptionType], given: Mapping[str, object
     """
     unknown = sorted(set(given) - set(declared))
     if unknown:
-        raise Refused(Code.BAD_OPTION, f"unknown option {unknown[0][:64]!r}")
+        raise Refused(Code.BAD_OPTION, f"unknown option {repeated(unknown[0])}")
     return {name: check(name, kind, given.get(name, kind.default)) for name, kind in declared.items()}
 
 

@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 
 from twisted.web.server import Request
 
-from sessiond.core.errors import Code, Refused
+from sessiond.core.errors import Code, Refused, repeated
 
 BODY_BYTES = 64 * 1024
 """The largest body that is taken."""
@@ -103,7 +103,7 @@ def check_keys(found: dict[str, Any], known: frozenset[str]) -> None:
     """
     unknown = sorted(set(found) - known)
     if unknown:
-        raise Refused(Code.BAD_REQUEST, f"unknown member {unknown[0][:64]!r}")
+        raise Refused(Code.BAD_REQUEST, f"unknown member {repeated(unknown[0])}")
 
 
 def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

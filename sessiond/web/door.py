@@ -5,6 +5,7 @@ Twisted's idle timer begins anew with every byte, so a client that sends one now
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -18,6 +19,7 @@ from twisted.web.http import HTTPChannel
 from twisted.web.resource import IResource
 from twisted.web.server import Request
 
+from sessiond.log import HIDDEN
 from sessiond.web.wire import WebChannel, WebSite
 
 HEADERS_S = 10.0
@@ -27,6 +29,12 @@ request, until the headers are there."""
 TOO_LATE = b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 WARN_S = 10.0
 """How often the log says that connections are turned away: who floods the daemon must not flood the log too."""
+
+METHODS = (b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS")
+"""What the log shows as a method; a client may send any word for one."""
+SHOWN = re.compile(r"[A-Za-z0-9._~@+,-]{1,23}|[a-z0-9._-]{1,39}|\*", re.ASCII)
+"""What the log shows of a path, part by part: names of files and sessions. Not shown is what could be a secret in the
+wrong place: long words of mixed letters, and what is written with escapes, behind which anything may stand."""
 
 log = Logger()
 
@@ -153,8 +161,8 @@ class DoorSite(WebSite):
         log.info(
             "{peer} {method} {path} {status} {sent}",
             peer=getattr(request.getClientAddress(), "host", "-"),
-            method=_text(request.method),
-            path=_text(request.uri.partition(b"?")[0]),
+            method=_text(request.method) if request.method in METHODS else HIDDEN,
+            path=shown_path(_text(request.uri)),
             status=request.code,
             sent=request.sentLength,
         )
@@ -169,6 +177,12 @@ class DoorSite(WebSite):
                 address=address,
             )
             self._warned_at, self._turned_away = now, 0
+
+
+def shown_path(uri: str) -> str:
+    """Give the path of a request's target as far as the log may show it."""
+    parts = uri.partition("?")[0].split("/")
+    return "/".join(part if not part or SHOWN.fullmatch(part) else HIDDEN for part in parts)
 
 
 def _text(raw: bytes) -> str:

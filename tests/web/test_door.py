@@ -11,7 +11,7 @@ from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request
 
-from sessiond.web.door import HEADERS_S, Door, DoorChannel, DoorSite
+from sessiond.web.door import HEADERS_S, Door, DoorChannel, DoorSite, shown_path
 
 HERE = IPv4Address("TCP", "127.0.0.1", 1)
 THERE = IPv4Address("TCP", "192.0.2.1", 1)
@@ -173,6 +173,28 @@ def test_one_address() -> None:
     assert house.call(UNIXAddress(None)) is None
     lose(first)
     house.enter(THERE)
+
+
+@pytest.mark.parametrize(
+    ("uri", "shown"),
+    [
+        ("/", "/"),
+        ("/api/v1/sessions/desktop-k3v9q2/log?lines=1", "/api/v1/sessions/desktop-k3v9q2/log"),
+        (f"/api/v1/sessions/{'a' * 32}-k3v9q2", f"/api/v1/sessions/{'a' * 32}-k3v9q2"),
+        ("/novnc/core/input/KeyboardUtil.js", "/novnc/core/input/KeyboardUtil.js"),
+        ("//tunnel//?token=x", "//tunnel//"),
+        (f"/{'aB3_' * 10}x/log", "/[hidden]/log"),
+        (f"/{'aB3_' * 6}", "/[hidden]"),
+        ("/%74%6f%6b%65%6e", "/[hidden]"),
+        ("/tunnel;token=x", "/[hidden]"),
+        ("http://user:x@host/a", "[hidden]//[hidden]/a"),
+        ("/caf\xe9\n", "/[hidden]"),
+        ("*", "*"),
+    ],
+)
+def test_shown_path(uri: str, shown: str) -> None:
+    """The log shows names of files and sessions, and nothing that could be a secret in the wrong place."""
+    assert shown_path(uri) == shown
 
 
 def test_nothing_piles_up() -> None:
