@@ -73,6 +73,8 @@ def _prepare(connection: sqlite3.Connection, path: Path, steps: Sequence[str]) -
     if mode != "wal":
         raise StoreError(f"{path} is on a file system without a write-ahead log (got {mode!r})")
     connection.execute("PRAGMA synchronous = FULL")
+    # Of a child secret, which a session has until its end, nothing stays behind in the file.
+    connection.execute("PRAGMA secure_delete = ON")
     connection.execute(f"PRAGMA journal_size_limit = {WAL_KEPT_BYTES}")
     if version < len(steps):
         if version:

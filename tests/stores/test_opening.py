@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from sessiond.core.errors import StoreError
-from sessiond.stores.opening import connect, schema_steps
+from sessiond.stores.opening import _prepare, connect, schema_steps
 from sessiond.stores.rows import row_of
 from sessiond.stores.tables import Tables
 from tests.contracts.store import FULL
@@ -51,6 +51,14 @@ def test_makes(path: Path) -> None:
     assert ask(path, "PRAGMA user_version") == len(STEPS)
     assert path.stat().st_mode & 0o777 == 0o600
     assert list(path.parent.iterdir()) == [path]
+
+
+def test_leaves_nothing_behind(path: Path) -> None:
+    """What is deleted is overwritten in the file, whatever SQLite was built to do."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("PRAGMA secure_delete = OFF")
+        _prepare(connection, path, STEPS)
+        assert connection.execute("PRAGMA secure_delete").fetchone() == (1,)
 
 
 def test_makes_all_or_nothing(path: Path) -> None:
