@@ -73,7 +73,7 @@ def test_clock(place: Place, browsing: "BrowserContext", scheme: str) -> None:
         portal = Portal.visit(browsing, daemon.url, place.folder)
         portal.open("clock")
         (socket,) = portal.sockets
-        assert socket.startswith(f"{'wss' if scheme == 'https' else 'ws'}://{daemon.netloc}/tunnel?")
+        assert socket.startswith(f"{'wss' if scheme == 'https' else 'ws'}://{daemon.netloc}/tunnel?ticket=")
         (session,) = daemon.sessions()
         assert session["state"] == "connected"
         portal.await_colour(FACE)
