@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from attrs import define, field, frozen
 from twisted.internet.interfaces import IDelayedCall
 
+from sessiond.core.errors import LATER_S, Code
 from sessiond.core.facts import FactType, StoredFact
 from sessiond.core.session import Session
 from sessiond.core.values import Reason, State
@@ -23,6 +24,10 @@ TICKS = 120
 """The reactor's lag is told as the worst of so many ticks: one minute, the usual time between two scrapes or less."""
 BUCKETS_S = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 STATUSES = ("2xx", "3xx", "4xx", "5xx")
+RECENT_S = 300.0
+"""For how long a refusal counts as a recent one."""
+SPELL_S = 5.0
+"""Refusals are kept by spells of so many seconds, so that no number of them costs memory."""
 
 Labels = Mapping[str, str]
 Sample = tuple[str, Labels, float]
@@ -99,6 +104,8 @@ class Meters:
         self._launches: Counter[str] = Counter()
         self._ends: Counter[tuple[str, str]] = Counter()
         self._answers: Counter[str] = Counter()
+        self._refusals: Counter[tuple[str, str]] = Counter()
+        self._spells: deque[tuple[float, int]] = deque(maxlen=int(RECENT_S / SPELL_S))
         self._launched_at: dict[str, float] = {}
         self._spans: defaultdict[str, Span] = defaultdict(Span)
         self._lags: deque[float] = deque(maxlen=TICKS)
@@ -134,6 +141,20 @@ class Meters:
         """Take note of an answer over HTTP."""
         self._answers[f"{status // 100}xx"] += 1
 
+    def count_refusal(self, service: str, code: Code) -> None:
+        """Take note that a caller got no session of a service; what only another request would mend is not counted."""
+        if code not in LATER_S:
+            return
+        self._refusals[service, code.value] += 1
+        spell = self._clock.now() // SPELL_S * SPELL_S
+        before = self._spells.pop()[1] if self._spells and self._spells[-1][0] == spell else 0
+        self._spells.append((spell, before + 1))
+
+    def recent_refusals(self) -> int:
+        """Say how many callers got no session in the last five minutes."""
+        since = self._clock.now() - RECENT_S
+        return sum(count for spell, count in self._spells if spell > since)
+
     def text(self, now: Now) -> str:
         """Write everything down."""
         return "".join((*self._sessions(now), *_pools(now.pools), *self._launching(), *self._daemon(now)))
@@ -151,6 +172,9 @@ class Meters:
         yield metric("sessions", "gauge", "Sessions by state.", self._split("state", states, found))
         ended = self._split("reason", reasons, self._ends)
         yield metric("sessions_ended_total", "counter", "Sessions that ended, by reason.", ended)
+        codes = [code.value for code in LATER_S]
+        refused = self._split("code", codes, self._refusals)
+        yield metric("sessions_refused_total", "counter", "Sessions that callers did not get, by code.", refused)
 
     def _launching(self) -> Iterator[str]:
         names = sorted({*self._services, *self._launches, *self._spans})

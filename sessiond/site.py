@@ -16,7 +16,7 @@ from sessiond.meters import Meters
 from sessiond.web.access import Access, Face
 from sessiond.web.api import api_tree
 from sessiond.web.door import Door, DoorSite
-from sessiond.web.health import Health, Metrics, Readiness
+from sessiond.web.health import Health, Metrics, Pressure, Readiness
 from sessiond.web.leaf import Branch
 from sessiond.web.portal import page, pages
 from sessiond.web.static import Files
@@ -100,6 +100,7 @@ def tree_of(listener: Listener, sources: Sources) -> Root:
         root.putChild(b"readyz", Readiness(sources.broker))
     if Served.METRICS in serves:
         root.putChild(b"metrics", Metrics(sources.meters, sources.broker, sources.access, face))
+        root.putChild(b"pressure", Pressure(sources.meters, sources.broker, sources.access, face))
     return root
 
 

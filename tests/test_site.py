@@ -26,7 +26,7 @@ MOUNTED = {
     Face.STATIC: ["/files/a.txt", "/deep/er/a.txt"],
     Face.TUNNEL: ["/tunnel"],
     Face.HEALTH: ["/healthz", "/readyz"],
-    Face.METRICS: ["/metrics"],
+    Face.METRICS: ["/metrics", "/pressure"],
 }
 """What each face mounts."""
 

@@ -94,10 +94,10 @@ def assemble(
     store = _store(config.store, instance.folder, reactor)
     launchers: dict[str, Launcher] = {"process": programs, "fixed": FixedLauncher()}
     catalogue = offered(config.catalogue, config.needs, environment.get("PATH"))
-    broker = Broker(catalogue, store, bus, launchers, LeaseTester(table), entropy, clock)
+    meters = Meters(catalogue.services, clock, lambda: traffic_of(tunnels))
+    broker = Broker(catalogue, store, bus, launchers, LeaseTester(table), entropy, clock, meters.count_refusal)
     access = Access(config.tokens, Tickets(entropy, clock))
     tunnels = Tunnels(broker, access.check_origin, config.tunnel, reactor, clock)
-    meters = Meters(catalogue.services, clock, lambda: traffic_of(tunnels))
     bus.subscribe(meters.hear)
     opening = next((listener for listener in config.listeners if Face.TUNNEL in listener.serves), None)
     sources = Sources(broker, access, meters, config.static, tunnels.resource, opening)

@@ -28,6 +28,7 @@ from sessiond.core.capacity import SessionTable, suspended_until
 from sessiond.core.deadlines import next_deadline
 from sessiond.core.effects import Effect, Verdict
 from sessiond.core.errors import Code, NoTransition, Refused
+from sessiond.core.eta import eta_s
 from sessiond.core.events import Event
 from sessiond.core.machine import Outcome, create, step
 from sessiond.core.options import check_options
@@ -50,6 +51,7 @@ class Broker:
 
     :param catalogue: the services and pools on offer.
     :param launchers: by the name that services call them.
+    :param turned_away: takes the service's name and the code when a caller gets no session.
     """
 
     def __init__(
@@ -61,10 +63,11 @@ class Broker:
         leases: LeaseTest,
         entropy: Entropy,
         clock: Clock,
+        turned_away: Callable[[str, Code], None] = lambda service, code: None,
     ) -> None:
         self.catalogue, self.clock = catalogue, clock
         self.accepting = False
-        self._store, self._entropy = store, entropy
+        self._store, self._entropy, self._turned_away = store, entropy, turned_away
         self._table = SessionTable()
         self._journal = Journal(store, bus, clock, self._table.settle, self._perform, self._never_was)
         self._alarm = Alarm(clock, self._fall_due, self._resume)
@@ -127,12 +130,38 @@ class Broker:
     def usage(self, service: Service) -> tuple[int, int, int]:
         """Give a service's pool as count, used and queued."""
         pool = self.catalogue.pool_of(service)
-        return pool.count, len(self._table.held(pool.name)), len(self._table.queue(pool.name))
+        return pool.count, len(self._table.held(pool.name)), self._table.queued(pool.name)
 
     def queue_place(self, session: Session) -> int | None:
         """Give the place of a session in its queue, from 1; ``None`` where it is in none."""
+        if session.state is not State.QUEUED:
+            return None
         ids = [queued.id for queued in self._table.queue(session.pool)]
         return ids.index(session.id) + 1 if session.id in ids else None
+
+    def eta_s(self, session: Session) -> float | None:
+        """Say in how many seconds a queued session probably has a slot; ``None`` where nobody can say.
+
+        So it is where that is later than its own time in the queue, and while as many sessions as may be are there:
+        then it waits for no slot of its pool alone.
+        """
+        place, table, now = self.queue_place(session), self._table, self.clock.now()
+        if place is None or not table.room(self.catalogue.caps):
+            return None
+        found = eta_s(place, table.occupants(session.pool), table.lasted, now)
+        in_time = found is not None and now + found <= session.deadlines.get(Deadline.QUEUE, now)
+        return round(found, 1) if found is not None and in_time else None
+
+    def closed(self, service: Service) -> Code | None:
+        """Say why a new session of a service would be refused now, whoever asks; ``None`` where it would not."""
+        if not self.accepting:
+            return Code.SHUTTING_DOWN
+        if self.unsaved:
+            return Code.STORE_UNAVAILABLE
+        if suspended_until(*self._table.failures(service.name)) > self.clock.now():
+            return Code.SUSPENDED
+        free = self._table.takes(service, self.catalogue.pool_of(service), self.catalogue.caps)
+        return None if free else Code.FULL
 
     def tail(self, session_id: str, lines: int) -> list[str]:
         """Give the last lines of a session's output; once it has ended, those that were kept.
@@ -156,8 +185,17 @@ class Broker:
     async def reserve(self, request: Request) -> Reservation:
         """Make a session for a caller, give a warm one, or find the one that its repeated request made.
 
-        :raises Refused: unknown service, bad option, no place, suspended, stopping, or nothing can be recorded.
+        :raises Refused: unknown service, bad option, no place, too many of this owner, suspended, stopping, or nothing
+            can be recorded.
         """
+        try:
+            return await self._reserve(request)
+        except Refused as refused:
+            if request.service in self.catalogue.services:
+                self._turned_away(request.service, refused.code)
+            raise refused.later(self._entropy.fraction()) from None
+
+    async def _reserve(self, request: Request) -> Reservation:
         if not self.accepting:
             raise Refused(Code.SHUTTING_DOWN)
         service = self.service(request.service)
@@ -165,9 +203,12 @@ class Broker:
         repeated = None if request.key is None else self._table.by_key(request.owner, request.key)
         if repeated is not None and (repeated.service, repeated.options) != (service.name, options):
             raise Refused(Code.BAD_REQUEST, "this Idempotency-Key came with another request before")
-        found = repeated or self._table.unclaimed(service, options)
-        if found is not None:
-            return await self._claim(found, request)
+        if repeated is not None:
+            return await self._claim(repeated, request)
+        warm = self._table.unclaimed(service, options)
+        if warm is not None:
+            self._table.check_quota(service, request.owner, self.catalogue.caps)
+            return await self._claim(warm, request)
         self._refuse_suspended(service)
         return await self._create(service, request, options)
 
@@ -185,9 +226,7 @@ class Broker:
 
     async def _create(self, service: Service, request: Request, options: Mapping[str, Scalar]) -> Reservation:
         pool = self.catalogue.pool_of(service)
-        slot = None if self._table.queue(pool.name) else self._table.free_slot(pool)
-        if slot is None and not service.plan.queueing:
-            raise Refused(Code.FULL, retry_after_s=round(1.0 + 4.0 * self._entropy.fraction(), 1))
+        slot = self._table.place_for(service, pool, request.owner, self.catalogue.caps, queues=request.queues)
         token, (caller, answer) = self._entropy.token(), self._new_caller(request)
         blank = self._blank(service, request.owner, options)
         blank = evolve(blank, key=request.key, token_digest=digest(token))
@@ -234,7 +273,7 @@ class Broker:
     def _refuse_suspended(self, service: Service) -> None:
         left_s = suspended_until(*self._table.failures(service.name)) - self.clock.now()
         if left_s > 0:
-            raise Refused(Code.SUSPENDED, retry_after_s=round(left_s + self._entropy.fraction(), 1))
+            raise Refused(Code.SUSPENDED, retry_after_s=left_s)
 
     def leave(self, session_id: str, caller: int) -> None:
         """Take note that a waiting caller hung up."""
@@ -284,7 +323,7 @@ class Broker:
         """
         if self._journal.failing:
             # It would wait for the disk with its handshake half done.
-            raise Refused(Code.STORE_UNAVAILABLE, retry_after_s=5.0)
+            raise Refused(Code.STORE_UNAVAILABLE).later(self._entropy.fraction())
         number = self._next_number()
         self._clients.add(number, client)
         try:
@@ -319,8 +358,7 @@ class Broker:
             self._recover(session)
         await self._recovered({session.id for session in found})
         self.accepting = True
-        for name in self.catalogue.pools:
-            self._offer(name)
+        self._offer()
 
     def _recover(self, session: Session) -> None:
         ran = session.state.holds_slot and session.state is not State.RESERVED
@@ -415,8 +453,8 @@ class Broker:
         session = self._table.get(session_id)
         self._forget(session_id)
         self._table.settle(session_id, None)
-        if session is not None:
-            self._grant(session.pool)
+        if session is not None and session.state.holds_slot:
+            self._grant()
         # Not at once: a store that fails this one would fail its successor too, and so on without end.
         if self.accepting and self._warming is None:
             self._warming = self.clock.call_later(WARM_RETRY_S, self._warm_up)
@@ -470,9 +508,7 @@ class Broker:
                 if answer is not None:
                     answer.callback(effect.verdict)
             case wants.Offer():
-                session = self._table.get(session_id)
-                if session is not None:
-                    self._offer(session.pool)
+                self._offer()
             case wants.FreeLeases():
                 self._leasing.quarantine(session_id)
             case wants.Tidy():
@@ -489,14 +525,15 @@ class Broker:
         else:
             self._note(session_id, events.Leased(found))
 
-    def _offer(self, pool_name: str) -> None:
+    def _offer(self) -> None:
         """Give free slots to those who wait for them, then to warm sessions that are missing."""
-        self._grant(pool_name)
+        self._grant()
         self._warm_up()
 
-    def _grant(self, pool_name: str) -> None:
-        pool = self.catalogue.pools.get(pool_name)
-        while pool is not None and (upcoming := self._table.next_in_line(pool)) is not None:
+    def _grant(self) -> None:
+        # Of all pools: where only so many sessions may be, a slot that came free in one lets another's queue go on.
+        pools, caps = self.catalogue.pools.values(), self.catalogue.caps
+        while (upcoming := self._table.next_in_line(pools, caps)) is not None:
             session, slot = upcoming
             self._note(session.id, events.Granted(slot))
 
@@ -506,7 +543,8 @@ class Broker:
         self._warming = None
         for service in self.catalogue.services.values() if self.accepting else ():
             for _ in range(self._table.missing_warm(service)):
-                slot = self._table.free_slot(self.catalogue.pool_of(service))
+                free = self._table.room(self.catalogue.caps)
+                slot = self._table.free_slot(self.catalogue.pool_of(service)) if free else None
                 if slot is None or suspended_until(*self._table.failures(service.name)) > self.clock.now():
                     break
                 blank = evolve(self._blank(service, "", check_options(service.options, {})), claimed=False)

@@ -167,7 +167,7 @@ class Journal:
             self._undo(session_id)
             self._finish(session_id)
             for waiter in entries.waiters:
-                waiter.errback(Refused(Code.STORE_UNAVAILABLE, retry_after_s=5.0))
+                waiter.errback(Refused(Code.STORE_UNAVAILABLE))
             return
         entries.retry = self._clock.call_later(RETRY_S, self._retry, session_id, entries)
         self._take_away(session_id, entries)

@@ -19,6 +19,7 @@ class Request:
     :ivar wait_s: how long the caller waits for the session to be ready; ``None`` not at all.
     :ivar patient: whether its wire can say "later" when that time is over.
     :ivar key: its Idempotency-Key.
+    :ivar queues: whether it would wait for a slot, where its service lets callers wait.
     """
 
     service: str
@@ -27,6 +28,7 @@ class Request:
     wait_s: float | None = None
     patient: bool = True
     key: str | None = None
+    queues: bool = True
 
 
 @frozen

@@ -8,7 +8,7 @@ from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
 
 from sessiond.config.endpoints import Described, described
-from sessiond.config.table import Table, boolean, list_of, matching, name, one_of, text, whole
+from sessiond.config.table import Table, boolean, list_of, matching, name, one_of, sessions, text, whole
 from sessiond.config.units import Unfit
 from sessiond.config.values import ApiToken, Callers, Face, Listener
 
@@ -87,6 +87,7 @@ def read_tokens(root: Table) -> tuple[ApiToken, ...]:
                 digest,
                 frozenset(table.read("scopes", list_of(SCOPE), ())),
                 frozenset(table.read("groups", list_of(GROUP), ())),
+                table.read("per_owner", sessions, None),
             )
         )
         table.done()

@@ -70,7 +70,7 @@ def _build(root: Table, folder: Path, environment: Mapping[str, str]) -> Config:
     usual_runtime = _provided("RUNTIME_DIRECTORY", environment) or str(state_dir / "run")
     runtime_dir = folder / root.read("runtime_dir", text, usual_runtime)
     tokens = read_tokens(root)
-    catalogue, needs = read_catalogue(root, folder)
+    catalogue, needs = read_catalogue(root, folder, tokens)
     listeners = read_listeners(root, folder, tokens)
     config = Config(
         # Normal, so that what is checked is what is opened; not resolved, for a link there may be the operator's wish.

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from attrs import evolve, frozen
 
 from sessiond.config.limits import read_limits
 from sessiond.config.programs import read_program
-from sessiond.config.table import Table, boolean, list_of, matching, name, one_of, text, whole
+from sessiond.config.table import Table, boolean, list_of, matching, name, one_of, sessions, text, whole
 from sessiond.config.units import Unfit
-from sessiond.core.services import Catalogue, FixedTarget, Plan, Pool, Service
+from sessiond.config.values import ApiToken
+from sessiond.core.services import Caps, Catalogue, FixedTarget, Plan, Pool, Service
 from sessiond.core.values import Clients, Kind, Watch
 
 MOST_SLOTS = 10_000
+MOST_QUEUED = 10_000
 OF_PROGRAMS = (
     *("command", "launch", "ready", "options", "endpoint", "ports", "displays", "env", "pass_env", "directory"),
     *("user", "user_group", "rlimits", "output", "stop", "warm", "needs", "framing", "frames"),
@@ -36,8 +39,10 @@ class Offer:
     needs: tuple[str, ...]
 
 
-def read_catalogue(root: Table, folder: Path) -> tuple[Catalogue, dict[str, tuple[str, ...]]]:
-    """Read ``[pools]`` and ``[services]``; give also the programs that each service needs.
+def read_catalogue(
+    root: Table, folder: Path, tokens: Iterable[ApiToken] = ()
+) -> tuple[Catalogue, dict[str, tuple[str, ...]]]:
+    """Read ``[pools]``, ``[services]`` and ``[admission]``; give also the programs that each service needs.
 
     :param folder: what relative folders begin at.
     """
@@ -49,7 +54,23 @@ def read_catalogue(root: Table, folder: Path) -> tuple[Catalogue, dict[str, tupl
         _place(offer, table, pools)
         services[service_name] = offer.service
         needs[service_name] = offer.needs
-    return Catalogue(services, pools), needs
+    return Catalogue(services, pools, read_caps(root, services, tokens)), needs
+
+
+def read_caps(root: Table, services: Mapping[str, Service], tokens: Iterable[ApiToken]) -> Caps:
+    """Read ``[admission]``, and take the numbers that tokens have of their own."""
+    table, usual = root.table("admission"), Caps()
+    caps = Caps(
+        sessions=table.read("sessions", sessions, usual.sessions),
+        per_owner=table.read("per_owner", sessions, usual.per_owner),
+        queue=table.read("queue", whole(1, MOST_QUEUED), usual.queue),
+        owners={token.name: token.per_owner for token in tokens if token.per_owner is not None},
+    )
+    table.done()
+    warm = sum(service.warm for service in services.values())
+    if caps.sessions is not None and warm > caps.sessions:
+        table.fault("sessions", f"is less than the services keep warm ({warm})")
+    return caps
 
 
 def _read_pool(pool: str, table: Table) -> Pool:
@@ -95,6 +116,7 @@ def _read_service(service_name: str, table: Table, folder: Path) -> Offer:
         title=table.read("title", text, ""),
         group=table.read("group", text, None),
         pool=_read_pool_name(service_name, table),
+        per_owner=table.read("per_owner", sessions, None),
     )
     count = table.read("count", whole(1, MOST_SLOTS), None)
     plan = Plan(

@@ -15,6 +15,7 @@ D = TypeVar("D")
 E = TypeVar("E", bound=Enum)
 Reader = Callable[[object], T]
 
+MOST_SESSIONS = 1_000_000
 _BARE = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
 
 
@@ -129,6 +130,13 @@ def whole(minimum: int, maximum: int) -> Reader[int]:
         return value
 
     return read
+
+
+def sessions(value: object) -> int | None:
+    """Read how many sessions there may be; ``"off"`` is as many as there are slots."""
+    if isinstance(value, str) and value != "off":
+        raise Unfit(f'a whole number from 1 to {MOST_SESSIONS} or "off" is needed')
+    return None if value == "off" else whole(1, MOST_SESSIONS)(value)
 
 
 def one_of(kind: type[E]) -> Reader[E]:

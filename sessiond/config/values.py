@@ -72,12 +72,14 @@ class ApiToken:
 
     :ivar digest: SHA-256 of its token.
     :ivar scopes: what it may do; ``groups`` whose services it may see and start.
+    :ivar per_owner: how many sessions its owner may have; ``None`` is as many as any owner.
     """
 
     name: str
     digest: bytes = field(repr=False)
     scopes: frozenset[str] = frozenset()
     groups: frozenset[str] = frozenset()
+    per_owner: int | None = None
 
 
 @frozen

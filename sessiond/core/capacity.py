@@ -6,15 +6,20 @@ counted beside it (a property test compares them with a recount after each step)
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Container, Iterator, Mapping
+from collections import Counter, defaultdict, deque
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from typing import TypeVar
 
-from sessiond.core.services import Pool, Scalar, Service
+from sessiond.core.errors import Code, Refused
+from sessiond.core.services import Caps, Pool, Scalar, Service
 from sessiond.core.session import Session
 from sessiond.core.values import LaunchWhen, Lease, LeaseKind, Reason, State
 
 FAILED_STARTS = (Reason.LAUNCH_FAILED, Reason.LAUNCH_TIMEOUT)
+REMEMBERED = 32
+"""How many of a service's latest sessions tell how long one lasts: enough to guess by, few enough to follow the day."""
+
+Key = TypeVar("Key")
 
 
 def suspended_until(failures: int, last_at: float) -> float:
@@ -40,6 +45,10 @@ class SessionTable:
         self._unsettled_slots: dict[tuple[str, int], str] = {}
         self._unsettled_leases: dict[Lease, str] = {}
         self._failures: dict[str, tuple[int, float]] = {}
+        self._owned: dict[tuple[str, str | None], set[str]] = {}
+        self._owners: dict[str, tuple[str, str]] = {}
+        self._holders: dict[tuple[str, str], set[str]] = {}
+        self._lasted: dict[str, deque[float]] = {}
 
     def __iter__(self) -> Iterator[Session]:
         return iter(tuple(self._sessions.values()))
@@ -73,6 +82,8 @@ class SessionTable:
         """
         if saved is None or not saved.state.holds_slot:
             _drop_values(self._unsettled_slots, session_id, ())
+        if saved is None or saved.state is State.ENDED:
+            self._disown(session_id)
         _drop_values(self._unsettled_leases, session_id, () if saved is None else saved.leases)
 
     def drop(self, session_id: str) -> None:
@@ -87,9 +98,43 @@ class SessionTable:
         """Give every lease, also those of ended sessions that wait to be free, with its session's id."""
         return dict(self._leases)
 
+    def live(self) -> int:
+        """Say how many sessions hold a slot, or gave one back that the store does not know to be free yet."""
+        return sum(map(len, self._slots.values())) + len(self._unsettled_slots)
+
+    def owned(self, owner: str, service: str | None = None) -> int:
+        """Say how many sessions an owner has, the queued ones too, of one service or of all.
+
+        One that has ended counts until the store knows it. A warm one is nobody's until it is claimed.
+        """
+        return len(self._owned.get((owner, service), ()))
+
+    def lasted(self, service: str) -> Sequence[float]:
+        """Say for how many seconds each of a service's latest sessions held its slot."""
+        return tuple(self._lasted.get(service, ()))
+
+    def occupants(self, pool: str) -> list[Session]:
+        """Give the sessions that hold a pool's slots."""
+        return [self._sessions[session_id] for session_id in self._slots[pool].values()]
+
+    def queued(self, pool: str) -> int:
+        """Say how many sessions wait for a slot of a pool."""
+        return len(self._queues[pool])
+
     def queue(self, pool: str) -> tuple[Session, ...]:
-        """Give the sessions that wait for a slot of a pool, in the order in which they came."""
-        return tuple(self._sessions[session_id] for session_id in self._queues[pool])
+        """Give the sessions that wait for a slot of a pool, in the order in which they get one.
+
+        Whose owner holds the fewest slots of the pool comes first, and of those the one that came first. Each slot that
+        an owner is about to get counts for what it gets next, so who asks for many gets them in turn with others.
+        """
+        given: Counter[str] = Counter()
+        line = []
+        for arrival, session_id in enumerate(self._queues[pool]):
+            session = self._sessions[session_id]
+            holds = len(self._holders.get((pool, session.owner), ())) + given[session.owner]
+            given[session.owner] += 1
+            line.append((holds, arrival, session))
+        return tuple(session for _, _, session in sorted(line, key=lambda place: place[:2]))
 
     def free_slot(self, pool: Pool) -> int | None:
         """Give the lowest free slot of a pool; ``None`` where all are held."""
@@ -97,11 +142,63 @@ class SessionTable:
         numbers = (n for n in range(pool.count) if n not in held and (pool.name, n) not in unsettled)
         return next(numbers, None)
 
-    def next_in_line(self, pool: Pool) -> tuple[Session, int] | None:
-        """Give the queued session that comes next and the slot it gets; ``None`` without one of both."""
-        head = next(iter(self._queues[pool.name]), None)
-        slot = None if head is None else self.free_slot(pool)
-        return None if head is None or slot is None else (self._sessions[head], slot)
+    def next_in_line(self, pools: Iterable[Pool], caps: Caps) -> tuple[Session, int] | None:
+        """Give the queued session that comes next and the slot it gets; ``None`` without one of both.
+
+        Where several pools have both, and only so many sessions may be, the one that came first gets it.
+        """
+        if not self.room(caps):
+            return None
+        waited = [pool for pool in pools if self._queues[pool.name]]
+        found = [(self.queue(p.name)[0], slot) for p in waited if (slot := self.free_slot(p)) is not None]
+        return min(found, key=lambda pair: pair[0].created_at, default=None)
+
+    def room(self, caps: Caps) -> bool:
+        """Say whether one more session may hold a slot."""
+        return caps.sessions is None or self.live() < caps.sessions
+
+    def takes(self, service: Service, pool: Pool, caps: Caps) -> bool:
+        """Say whether a new session of a service would get a slot, or a place in the queue."""
+        if not self._queues[pool.name] and self.room(caps) and self.free_slot(pool) is not None:
+            return True
+        return service.plan.queueing and self.queued(pool.name) < caps.queue
+
+    def place_for(self, service: Service, pool: Pool, owner: str, caps: Caps, *, queues: bool = True) -> int | None:
+        """Find a place for a new session: the slot that it gets, ``None`` where it has to wait for one.
+
+        :param queues: whether its caller would wait.
+        :raises Refused: ``quota``, ``full``.
+        """
+        self.check_quota(service, owner, caps)
+        waited = bool(self._queues[pool.name])
+        slot = None if waited or not self.room(caps) else self.free_slot(pool)
+        if slot is None:
+            self._check_queue(service, pool, owner, caps, queues)
+        return slot
+
+    def check_quota(self, service: Service, owner: str, caps: Caps) -> None:
+        """Let nobody have more sessions than it may.
+
+        :raises Refused: ``quota``.
+        """
+        for name, most in ((service.name, service.per_owner), (None, caps.of_owner(owner))):
+            if most is not None and self.owned(owner, name) >= most:
+                what = "sessions" if name is None else "sessions of this service"
+                raise Refused(Code.QUOTA, f"an owner may have {most} {what} at once")
+
+    def _check_queue(self, service: Service, pool: Pool, owner: str, caps: Caps, queues: bool) -> None:
+        """Let a session wait only where there is a place for it.
+
+        One owner never takes more places than it leaves to others: however many it asks for, the next finds one.
+        """
+        free = caps.queue - self.queued(pool.name)
+        if not service.plan.queueing or not queues:
+            raise Refused(Code.FULL, "no slot is free")
+        if free <= 0:
+            raise Refused(Code.FULL, "no slot is free, and no place in the queue")
+        own = sum(self._sessions[session_id].owner == owner for session_id in self._queues[pool.name])
+        if own and own >= free:
+            raise Refused(Code.QUOTA, "the places left in the queue are for other owners")
 
     def candidates(self, service: Service, kind: LeaseKind) -> list[Lease]:
         """Give the leases that may be tried for a session of this service: the one free for longest comes first.
@@ -144,6 +241,8 @@ class SessionTable:
             self._by_token[new.token_digest] = new.id
         self._index_key(old, new)
         self._index_failures(old, new)
+        self._index_owner(old, new)
+        self._index_lasted(old, new)
         self._index_place(old, new)
         self._index_leases(old, new)
 
@@ -160,6 +259,30 @@ class SessionTable:
             self._failures.pop(new.service, None)
         elif new.state is State.ENDED and new.reason in FAILED_STARTS:
             self._failures[new.service] = (self.failures(new.service)[0] + 1, new.since)
+
+    def _index_owner(self, old: Session | None, new: Session | None) -> None:
+        before, after = _owned_as(old), _owned_as(new)
+        if after is not None and new is not None:
+            if before not in (None, after):
+                self._disown(new.id)
+            for key in (after, (after[0], None)):
+                self._owned.setdefault(key, set()).add(new.id)
+            self._owners[new.id] = after
+        if (held := _held_as(old)) != (holds := _held_as(new)):
+            _discard(self._holders, held, "" if old is None else old.id)
+            if holds is not None and new is not None:
+                self._holders.setdefault(holds, set()).add(new.id)
+
+    def _disown(self, session_id: str) -> None:
+        owner, service = self._owners.pop(session_id, ("", ""))
+        for key in ((owner, service), (owner, None)):
+            _discard(self._owned, key, session_id)
+
+    def _index_lasted(self, old: Session | None, new: Session | None) -> None:
+        ends = new is not None and new.state is State.ENDED and (old is None or old.state is not State.ENDED)
+        if ends and new is not None and new.held_since is not None:
+            lasted = self._lasted.setdefault(new.service, deque(maxlen=REMEMBERED))
+            lasted.append(max(0.0, new.since - new.held_since))
 
     def _index_place(self, old: Session | None, new: Session | None) -> None:
         if old is not None and old.state.holds_slot and old.slot is not None:
@@ -184,7 +307,25 @@ class SessionTable:
             self._leases[lease] = new.id if new is not None else ""
 
 
-Key = TypeVar("Key")
+def _owned_as(session: Session | None) -> tuple[str, str] | None:
+    """Say as whose session, and of which service, a session counts."""
+    live = session is not None and session.claimed and session.state is not State.ENDED
+    return (session.owner, session.service) if session is not None and live else None
+
+
+def _held_as(session: Session | None) -> tuple[str, str] | None:
+    """Say in which pool a session holds a slot, and for whom."""
+    holds = session is not None and session.claimed and session.state.holds_slot
+    return (session.pool, session.owner) if session is not None and holds else None
+
+
+def _discard(view: dict[Key, set[str]], key: Key | None, session_id: str) -> None:
+    """Take an id out of a view, and the key with it when it was the last."""
+    if key is None or key not in view:
+        return
+    view[key].discard(session_id)
+    if not view[key]:
+        del view[key]
 
 
 def _drop_values(owners: dict[Key, str], session_id: str, kept: Container[object]) -> None:

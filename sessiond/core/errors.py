@@ -82,6 +82,19 @@ SHAPES: dict[Code, Shape] = {
     Code.INTERNAL: Shape(Side.OURS, 500, 1011, "Something failed inside"),
 }
 
+LATER_S: dict[Code, tuple[float, float]] = {
+    Code.QUOTA: (2.0, 10.0),
+    Code.FULL: (1.0, 5.0),
+    Code.SUSPENDED: (0.0, 2.0),
+    Code.STORE_UNAVAILABLE: (2.0, 8.0),
+    Code.SHUTTING_DOWN: (5.0, 15.0),
+}
+"""The refusals that time mends, with the seconds after which to ask again: at the least, and at the most.
+
+Callers are told something in between, each something else: those who were turned away together must not come back
+together.
+"""
+
 CLOSE_CODES: dict[Reason, int] = {
     Reason.RELEASED: 4410,
     Reason.CALLER_GONE: 4410,
@@ -116,6 +129,19 @@ class Refused(Exception):
         self.code = code
         self.detail = detail
         self.retry_after_s = retry_after_s
+
+    def later(self, fraction: float) -> Refused:
+        """Give the same refusal with the seconds after which to ask again, where time mends it.
+
+        What the refusal says of that itself, such as how long a service is suspended yet, comes on top.
+
+        :param fraction: from 0 to 1, different for each caller.
+        """
+        if self.code not in LATER_S:
+            return self
+        least, most = LATER_S[self.code]
+        wait_s = (self.retry_after_s or 0.0) + least + (most - least) * fraction
+        return Refused(self.code, self.detail, round(wait_s, 1))
 
     @property
     def shape(self) -> Shape:

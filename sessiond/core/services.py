@@ -159,6 +159,7 @@ class Service:
     :ivar env: variables set for the child, values with placeholders; ``pass_env`` names those taken over from the
         daemon's own environment. Nothing else reaches a child.
     :ivar endpoint: ``"port"``, ``"socket"`` or ``"stdio"``: which of them clients are carried to.
+    :ivar per_owner: how many sessions of it one owner may have; ``None`` is as many as there are.
     :ivar warm: how many instances stay ready while ``launch`` is ``warm``.
     :ivar output_bytes: the cap of the session's output file.
     :ivar framing: how frames stand in standard input and output, with kind ``messages``; ``frames`` what they are then
@@ -185,6 +186,7 @@ class Service:
     user: str | None = None
     user_group: str | None = None
     rlimits: Rlimits = Factory(Rlimits)
+    per_owner: int | None = None
     warm: int = 0
     output_bytes: int = 1 << 20
     framing: Framing = Framing.LINES
@@ -209,11 +211,31 @@ class Pool:
 
 
 @frozen
+class Caps:
+    """How many sessions there may be, whatever the pools have; ``None`` is as many as they have.
+
+    :ivar sessions: of all services together, as far as they hold a slot.
+    :ivar per_owner: of one owner, the queued ones too; ``owners`` has those whose number is another.
+    :ivar queue: how many may wait for the slots of one pool.
+    """
+
+    sessions: int | None = None
+    per_owner: int | None = None
+    queue: int = 200
+    owners: Mapping[str, int] = field(factory=dict)
+
+    def of_owner(self, owner: str) -> int | None:
+        """Say how many sessions an owner may have."""
+        return self.owners.get(owner, self.per_owner)
+
+
+@frozen
 class Catalogue:
-    """All services and pools of one configuration, by name."""
+    """All services and pools of one configuration, by name, and how many sessions there may be."""
 
     services: Mapping[str, Service] = field(factory=dict)
     pools: Mapping[str, Pool] = field(factory=dict)
+    caps: Caps = Caps()
 
     def pool_of(self, service: Service) -> Pool:
         """Give the pool that a service takes its slots from."""

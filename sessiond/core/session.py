@@ -54,10 +54,11 @@ class Session:
     :ivar nonce: marks the processes of this launch in their environment; no secret to the child itself.
     :ivar child_secret: what the child proves itself with when it reports.
     :ivar key: the Idempotency-Key that it was made with, bound to its owner.
+    :ivar held_since: since when it has its slot; once it has ended, since when it had it.
     :ivar claimed: somebody asked for it; only a warm session that waits for its user is not claimed.
     :ivar served: a tunnel was open at least once.
     :ivar announced: the end was announced by the program or its client (``disconnect``, ``client-done``).
-    :ivar warned_of: the reclaim instant that was already warned of.
+    :ivar warned_of: the reclaims that were already warned of, each with its instant.
     :ivar version: grows by one with every change.
     """
 
@@ -70,6 +71,7 @@ class Session:
     since: float
     owner: str = ""
     slot: int | None = None
+    held_since: float | None = None
     step: StopStep | None = None
     token_digest: bytes = field(default=b"", repr=False)
     nonce: str = field(default="", repr=False)
@@ -88,7 +90,7 @@ class Session:
     announced: bool = False
     suspect: bool = False
     reported_at: float | None = None
-    warned_of: float | None = None
+    warned_of: Mapping[Deadline, float] = field(factory=dict)
     reason: Reason | None = None
     cause: str = ""
     exit: Exit | None = None

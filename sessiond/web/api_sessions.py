@@ -20,7 +20,7 @@ from sessiond.web.bodies import argument, header, read_object
 from sessiond.web.leaf import ApiLeaf, JsonLeaf, NotFound, finish_anyway
 from sessiond.web.orders import Order, read_extension, read_order
 from sessiond.web.outcomes import refusal_of
-from sessiond.web.shapes import Shape, eta_s, session_shape, ticket_shape, tunnel_url
+from sessiond.web.shapes import Shape, session_shape, ticket_shape, tunnel_url
 
 LAST_LINES = 20
 """How many lines of output go with a launch that failed."""
@@ -59,7 +59,8 @@ class Sessions(ApiLeaf):
 
     async def post(self, request: Request, caller: Caller) -> Answer:
         """Make one, or find the one that the same Idempotency-Key made."""
-        order = read_order(read_object(request), caller, header(request, "Idempotency-Key"))
+        key, prefer = header(request, "Idempotency-Key"), header(request, "Prefer")
+        order = read_order(read_object(request), caller, key, prefer)
         if not caller.sees(self._broker.service(order.request.service)):
             raise Refused(Code.UNKNOWN_SERVICE)
         reservation = await self._reserve(order)
@@ -211,10 +212,7 @@ class Reports(JsonLeaf):
 
 def full_shape(broker: Broker, session: Session) -> Shape:
     """Tell a single session, with what would take too long to find out for each of many."""
-    shape, place = session_shape(broker, session), broker.queue_place(session)
-    if place is not None:
-        shape["eta_s"] = eta_s(session, place, broker.sessions(), broker.clock.now())
-    return shape
+    return {**session_shape(broker, session), "eta_s": broker.eta_s(session)}
 
 
 def _lines(text: str | None) -> int:

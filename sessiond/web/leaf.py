@@ -141,7 +141,7 @@ class ApiLeaf(JsonLeaf):
         self._access.check_origin(origin, header(request, "Host"), self._face)
         preflight = {
             "Access-Control-Allow-Methods": self._allowed(),
-            "Access-Control-Allow-Headers": "Authorization, Content-Type, Idempotency-Key",
+            "Access-Control-Allow-Headers": "Authorization, Content-Type, Idempotency-Key, Prefer",
             "Access-Control-Max-Age": str(PREFLIGHT_S),
         }
         return answer.having(preflight)

@@ -78,10 +78,10 @@ SESSION = record(
         "step": {**maybe(words(StopStep)), "description": "How hard it is being ended."},
         "since": {**INSTANT, "description": "When it came into its state."},
         "created_at": INSTANT,
-        "position": {**maybe(WHOLE), "description": "Its place in the queue, from 1."},
+        "position": {**maybe(WHOLE), "description": "Its place in the queue, from 1, with owners served in turn."},
         "eta_s": {
             **maybe(NUMBER),
-            "description": "Seconds until a slot is free at the latest, where that is certain; null in lists.",
+            "description": "Seconds until it probably has a slot, where anything tells; null in lists.",
         },
         "waiting_for": {**maybe(words(WAITING_FOR)), "description": "Why it is not ready yet."},
         "deadlines": listing(record({"name": words(Deadline), "at": INSTANT, "in_s": NUMBER})),
@@ -208,11 +208,12 @@ KEY = parameter(
     {**TEXT, "minLength": 1, "maxLength": 128},
     "A repeat with the same key gives the same session with a new token; the old token is void.",
 )
+PREFER = parameter("Prefer", "header", TEXT, "wait=0: rather be refused than wait in the queue (RFC 7240).")
 LINES = parameter("lines", "query", {**WHOLE, "minimum": 1, "maximum": 1000, "default": 100}, "How many lines at most.")
 WORD = {**parameter("liveliness", "query", words(Liveliness), "What the program says."), "required": True}
 START = (
     *(Code.BAD_OPTION, Code.UNKNOWN_SERVICE, Code.NOT_ACCEPTING, Code.TOO_LARGE, Code.UNSUPPORTED, Code.FULL),
-    *(Code.LAUNCH_FAILED, Code.LAUNCH_TIMEOUT, Code.SUSPENDED, Code.STORE_UNAVAILABLE, Code.SHUTTING_DOWN),
+    *(Code.QUOTA, Code.LAUNCH_FAILED, Code.LAUNCH_TIMEOUT, Code.SUSPENDED, Code.STORE_UNAVAILABLE, Code.SHUTTING_DOWN),
 )
 EITHER: list[Json] = [{"caller": []}, {"ticket": []}]
 GET_SERVICES = {
@@ -229,7 +230,7 @@ POST_SESSIONS = {
     "summary": "Make a session",
     "description": "With wait: ready it is launched at once, and the answer waits for that, 55 seconds at most. A "
     "client that hangs up meanwhile gives the session up, unless it has sent an Idempotency-Key.",
-    "parameters": [KEY],
+    "parameters": [KEY, PREFER],
     "requestBody": body("Order"),
     "responses": {
         **good(200, "A repeat whose session has ended.", ref("Session")),

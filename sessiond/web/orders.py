@@ -35,10 +35,11 @@ class Order:
     waits: bool
 
 
-def read_order(found: dict[str, Any], caller: Caller, key: str | None) -> Order:
+def read_order(found: dict[str, Any], caller: Caller, key: str | None, prefer: str | None = None) -> Order:
     """Read ``{service, options, owner, wait}``; all but ``service`` may be left out.
 
     :param key: the Idempotency-Key.
+    :param prefer: what the caller prefers, as its header says it.
     :raises Refused: ``bad-request``, or ``forbidden`` for a name that is not the caller's.
     """
     check_keys(found, ORDER)
@@ -50,7 +51,18 @@ def read_order(found: dict[str, Any], caller: Caller, key: str | None) -> Order:
     if not isinstance(wait, str) or wait not in WAITS:
         raise Refused(Code.BAD_REQUEST, 'wait: "none" or "ready" is needed')
     owner = caller.owner_for(read_owner(found.get("owner")))
-    return Order(Request(service, owner, options, WAITS[wait], key=read_key(key)), WAITS[wait] is not None)
+    request = Request(service, owner, options, WAITS[wait], key=read_key(key), queues=not hurried(prefer))
+    return Order(request, WAITS[wait] is not None)
+
+
+def hurried(prefer: str | None) -> bool:
+    """Say whether a caller would rather be refused than queue: ``Prefer: wait=0`` (RFC 7240 section 4.3).
+
+    Any other preference is passed over, as the standard has it (section 2).
+    """
+    first = next((word for word in (prefer or "").split(",") if word.strip().lower().startswith("wait")), "")
+    name, _, seconds = first.partition(";")[0].partition("=")
+    return name.strip().lower() == "wait" and seconds.strip().strip('"') == "0"
 
 
 def read_owner(owner: object) -> str | None:

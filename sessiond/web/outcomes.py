@@ -23,12 +23,9 @@ def refusal_of(session: Session) -> Refused:
     reason = session.reason or Reason.RELEASED
     code = CODES.get(reason, Code.NOT_ACCEPTING)
     detail = session.cause or f"the session has ended: {reason.value}"
-    return Refused(code, detail, spread_s(session.id) if code is Code.FULL else None)
+    return Refused(code, detail).later(fraction_of(session.id))
 
 
-def spread_s(session_id: str) -> float:
-    """Give a number of seconds from 1 to 5 that differs from session to session.
-
-    Those who were turned away together do not come back together. The id's own random letters are enough for that.
-    """
-    return round(1.0 + 4.0 * zlib.crc32(session_id.encode()) / 0xFFFFFFFF, 1)
+def fraction_of(session_id: str) -> float:
+    """Give a number from 0 to 1 that differs from session to session: its id's random letters are enough for that."""
+    return zlib.crc32(session_id.encode()) / 0xFFFFFFFF

@@ -7,10 +7,9 @@ from typing import Any
 from urllib.parse import quote
 
 from sessiond.broker import Broker, Issued
-from sessiond.core.deadlines import next_deadline
 from sessiond.core.services import Choice, Integer, OptionType, ReadyWhen, Service
 from sessiond.core.session import Session
-from sessiond.core.values import Deadline, State, StopStep
+from sessiond.core.values import State
 from sessiond.web.access import Face
 
 Shape = dict[str, Any]
@@ -99,37 +98,6 @@ def waiting_for(session: Session, service: Service | None) -> str | None:
     if not session.started:
         return "lease" if session.plan.leases and not session.leases else "start"
     return None if service is None else service.ready.when.value
-
-
-def eta_s(session: Session, place: int, others: list[Session], now: float) -> float | None:
-    """Say after how many seconds at most a queued session has a slot.
-
-    Only what is certain counts: slots of sessions that are being ended, and of those whose lifetime runs out. A
-    program that will not die is promised by nobody.
-
-    :param place: its place in the queue, from 1.
-    :param others: all sessions.
-    :returns: ``None`` where nothing is certain before the session's own time in the queue is over.
-    """
-    held = [other for other in others if other.pool == session.pool and other.state.holds_slot]
-    free_at = sorted(at for at in map(free_by, held) if at is not None)
-    until = session.deadlines.get(Deadline.QUEUE, now)
-    if len(free_at) < place or free_at[place - 1] > until:
-        return None
-    return round(max(0.0, free_at[place - 1] - now), 1)
-
-
-def free_by(session: Session) -> float | None:
-    """Say by when (epoch seconds) a session has left its slot; ``None`` where nobody knows."""
-    steps = session.plan.stop
-    if session.state is not State.STOPPING:
-        lifetime = session.deadlines.get(Deadline.LIFETIME)
-        return None if lifetime is None else lifetime + sum(stop.seconds for stop in steps)
-    upcoming = next_deadline(session)
-    if upcoming is None or session.step is StopStep.STUCK:
-        return None
-    taken = next((i for i, stop in enumerate(steps) if stop.step is session.step), len(steps))
-    return upcoming[1] + sum(stop.seconds for stop in steps[taken + 1 :])
 
 
 def tunnel_url(face: Face, host: str | None, secret: str, by: str = "token") -> str:

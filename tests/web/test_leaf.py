@@ -208,7 +208,7 @@ def test_preflight() -> None:
     assert received.status == 204
     assert received.headers["access-control-allow-origin"] == PORTAL
     assert received.headers["access-control-allow-methods"] == "GET, DELETE, HEAD, OPTIONS"
-    assert received.headers["access-control-allow-headers"] == "Authorization, Content-Type, Idempotency-Key"
+    assert received.headers["access-control-allow-headers"] == "Authorization, Content-Type, Idempotency-Key, Prefer"
     assert received.headers["vary"] == "Origin"
     assert "access-control-allow-credentials" not in received.headers
 

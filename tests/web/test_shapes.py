@@ -8,12 +8,12 @@ import attrs
 import pytest
 from attrs import evolve
 
-from sessiond.core.errors import Code
+from sessiond.core.errors import LATER_S, Code, Refused
 from sessiond.core.services import Plan, Readiness, ReadyWhen
 from sessiond.core.session import Session
 from sessiond.core.values import Deadline, Exit, Lease, LeaseKind, Reason, State, Stdio
 from sessiond.web.openapi import SESSION
-from sessiond.web.outcomes import CODES, refusal_of, spread_s
+from sessiond.web.outcomes import CODES, fraction_of, refusal_of
 from sessiond.web.shapes import deadlines_shape, exit_shape, instant, session_shape, tunnel_url, waiting_for
 from tests.broker.world import EPOCH, SERVICES, World
 from tests.core.sessions import by_state
@@ -25,7 +25,7 @@ SHOWN = {
 }
 INSIDE = {
     *("pool", "plan", "token_digest", "nonce", "child_secret", "key", "claimed", "options", "callers", "tunnels"),
-    *("leases", "program", "started", "endpoint", "served", "announced", "warned_of", "tail", "version"),
+    *("held_since", "leases", "program", "started", "endpoint", "served", "announced", "warned_of", "tail", "version"),
 }
 """What stays inside; the tail is asked for by itself."""
 
@@ -127,13 +127,13 @@ def test_refusals(reason: Reason) -> None:
     refused = refusal_of(session)
     assert refused.code is CODES.get(reason, Code.NOT_ACCEPTING)
     assert reason.value in refused.detail
-    assert (refused.retry_after_s is not None) is (refused.code is Code.FULL)
+    assert (refused.retry_after_s is not None) is (refused.code in LATER_S)
     assert refusal_of(evolve(session, cause="no such file")).detail == "no such file"
 
 
 def test_spread() -> None:
     """Those who were turned away together come back apart, between 1 and 5 seconds later."""
-    found = [spread_s(f"desktop-{number:06d}") for number in range(1000)]
+    found = [Refused(Code.FULL).later(fraction_of(f"desktop-{n:06d}")).retry_after_s or 0.0 for n in range(1000)]
     assert 1.0 <= min(found) < 1.5
     assert 4.5 < max(found) <= 5.0
     assert len(set(found)) > 30

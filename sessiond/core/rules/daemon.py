@@ -94,7 +94,7 @@ def settle(d: Draft) -> None:
     """What holds after every step: a warning is due before the next reclaim that was not warned of yet."""
     before_s, (name, at) = d.session.plan.limits.warning_s, next_reclaim(d.session.deadlines)
     live = d.session.state not in (State.STOPPING, State.ENDED)
-    wanted = live and before_s is not None and name is not None and at != d.session.warned_of
+    wanted = live and before_s is not None and name is not None and at != d.session.warned_of.get(name)
     due = at - before_s if wanted and before_s is not None else None
     if due != d.session.deadlines.get(Deadline.WARNING):
         d.arm_at(Deadline.WARNING, due)

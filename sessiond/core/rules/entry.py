@@ -34,7 +34,7 @@ def grant(d: Draft, event: events.Granted) -> None:
 
 def take_slot(d: Draft, slot: int) -> None:
     """Hold a slot, and launch where nothing speaks for waiting."""
-    d.set(state=State.RESERVED, slot=slot)
+    d.set(state=State.RESERVED, slot=slot, held_since=d.now)
     d.arm(Deadline.RESERVATION, d.session.plan.limits.reservation_s)
     d.tell(FactType.RESERVED, slot=slot)
     if d.session.plan.launch is not LaunchWhen.ON_CONNECT or d.session.callers:

@@ -62,7 +62,7 @@ def warn(d: Draft, event: events.Due) -> None:
         d.arm_at(Deadline.IDLE, max(idle_at, event.seen_at + limits.idle_s))
     name, at = next_reclaim(d.session.deadlines)
     if name is not None and limits.warning_s is not None and at - limits.warning_s <= d.now:
-        d.set(warned_of=at)
+        d.set(warned_of={**d.session.warned_of, name: at})
         d.tell(FactType.WARNING, deadline=name.value, at=at)
 
 
