@@ -17,6 +17,7 @@ from sessiond.config.listeners import host, origin, public_url
 from sessiond.config.units import Unfit, number_range, seconds, size_bytes
 from sessiond.core.errors import ConfigError
 from sessiond.core.services import (
+    Caps,
     Choice,
     FixedTarget,
     Frames,
@@ -555,3 +556,55 @@ def test_any_url_is_read_or_refused(text: str) -> None:
                 reader(begin + text)
             except Unfit:
                 pass
+
+
+ADMISSION = CLOCK + f"""
+per_owner = 2
+[tokens.ada]
+digest = "{DIGEST}"
+per_owner = 7
+[admission]
+sessions = 40
+per_owner = 5
+queue = 10
+"""
+
+
+def test_admission() -> None:
+    """How many sessions there may be is told in all, per owner, per queue, and for a token's own name."""
+    config = read(ADMISSION)
+    assert config.catalogue.caps == Caps(sessions=40, per_owner=5, queue=10, owners={"ada": 7})
+    assert config.catalogue.services["clock"].per_owner == 2
+    assert read(CLOCK).catalogue.caps == Caps()
+
+
+def test_admission_off() -> None:
+    """What is off is not limited."""
+    config = read(CLOCK + 'per_owner = "off"\n[admission]\nsessions = "off"\nper_owner = "off"\n')
+    assert config.catalogue.caps == Caps()
+
+
+@pytest.mark.parametrize(
+    ("line", "fault"),
+    [
+        ("sessions = 0", "admission.sessions: a whole number from 1"),
+        ('sessions = "none"', "admission.sessions: a whole number from 1"),
+        ("per_owner = true", "admission.per_owner: a whole number from 1"),
+        ("per_owner = 1.5", "admission.per_owner: a whole number from 1"),
+        ('queue = "off"', "admission.queue: a whole number from 1 to 10000"),
+        ("queue = 0", "admission.queue: a whole number from 1 to 10000"),
+        ("quota = 1", "admission.quota: unknown key"),
+    ],
+)
+def test_bad_admission(line: str, fault: str) -> None:
+    """A limit that is none is refused by its place."""
+    with pytest.raises(ConfigError, match=fault):
+        read(f"{CLOCK}[admission]\n{line}\n")
+
+
+def test_admission_below_what_is_kept_warm() -> None:
+    """Warm sessions alone must not be more than there may be: no caller would ever get one of another service."""
+    warm = CLOCK.replace("count = 1", 'count = 3\nlaunch = "warm"\nwarm = 3')
+    assert read(f"{warm}[admission]\nsessions = 3\n").catalogue.caps.sessions == 3
+    with pytest.raises(ConfigError, match=r"admission.sessions: is less than the services keep warm \(3\)"):
+        read(f"{warm}[admission]\nsessions = 2\n")

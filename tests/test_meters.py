@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 
+import pytest
 from twisted.internet.task import Clock
 
 from sessiond.clock import SteadyClock
+from sessiond.core.errors import LATER_S, Code
 from sessiond.core.facts import Datum, Fact, FactType, StoredFact
 from sessiond.core.values import Reason, State
-from sessiond.meters import BUCKETS_S, TICK_S, TICKS, Level, Meters, Now, Traffic, metric
+from sessiond.meters import BUCKETS_S, RECENT_S, SPELL_S, TICK_S, TICKS, Level, Meters, Now, Traffic, metric
 from tests.core.sessions import by_state
 
 NOTHING = Now((), {}, 0)
@@ -51,6 +53,31 @@ def test_everything_is_there_from_the_start() -> None:
         assert f'sessiond_launches_last_seconds_count{{service="{service}"}} 0' in lines
     for other in ('requests_answered_total{status="5xx"}', "tunnels_open", "sessions_unsaved", "reactor_lag_seconds"):
         assert f"sessiond_{other} 0" in lines
+
+
+def test_refusals() -> None:
+    """What callers were refused is counted by service and code, as far as time mends it."""
+    told = Told("clock")
+    for code in Code:
+        assert (f'sessiond_sessions_refused_total{{service="clock",code="{code.value}"}} 0' in told.lines()) is (
+            code in LATER_S
+        )
+    for code in (Code.FULL, Code.FULL, Code.QUOTA, Code.BAD_OPTION):
+        told.meters.count_refusal("clock", code)
+    lines = told.lines()
+    assert 'sessiond_sessions_refused_total{service="clock",code="full"} 2' in lines
+    assert 'sessiond_sessions_refused_total{service="clock",code="quota"} 1' in lines
+
+
+def test_many_refusals_cost_no_memory() -> None:
+    """However many callers are turned away, what is kept of them is bounded."""
+    told = Told("clock")
+    for _ in range(1000):
+        for _ in range(10):
+            told.meters.count_refusal("clock", Code.FULL)
+        told.reactor.advance(1.0)
+    assert len(told.meters._spells) <= RECENT_S / SPELL_S
+    assert told.meters.recent_refusals() == pytest.approx(10 * RECENT_S, rel=0.05)
 
 
 def test_format() -> None:

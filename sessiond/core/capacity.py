@@ -6,7 +6,8 @@ counted beside it (a property test compares them with a recount after each step)
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict, deque
+import heapq
+from collections import defaultdict, deque
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from typing import TypeVar
 
@@ -18,6 +19,9 @@ from sessiond.core.values import LaunchWhen, Lease, LeaseKind, Reason, State
 FAILED_STARTS = (Reason.LAUNCH_FAILED, Reason.LAUNCH_TIMEOUT)
 REMEMBERED = 32
 """How many of a service's latest sessions tell how long one lasts: enough to guess by, few enough to follow the day."""
+
+NOW, LATER = range(2)
+"""Whether an owner waits for its next slot already, or will once it has got one in the order that is being told."""
 
 Key = TypeVar("Key")
 
@@ -48,6 +52,7 @@ class SessionTable:
         self._owned: dict[tuple[str, str | None], set[str]] = {}
         self._owners: dict[str, tuple[str, str]] = {}
         self._holders: dict[tuple[str, str], set[str]] = {}
+        self._served: dict[tuple[str, str], float] = {}
         self._lasted: dict[str, deque[float]] = {}
 
     def __iter__(self) -> Iterator[Session]:
@@ -124,17 +129,31 @@ class SessionTable:
     def queue(self, pool: str) -> tuple[Session, ...]:
         """Give the sessions that wait for a slot of a pool, in the order in which they get one.
 
-        Whose owner holds the fewest slots of the pool comes first, and of those the one that came first. Each slot that
-        an owner is about to get counts for what it gets next, so who asks for many gets them in turn with others.
+        The owner that holds the fewest slots of the pool comes first; of those the one that has waited longest since it
+        came, or since it last got one. So who asks for many gets them in turn with others, and nobody who has nothing
+        is passed by those who come later.
         """
-        given: Counter[str] = Counter()
-        line = []
-        for arrival, session_id in enumerate(self._queues[pool]):
+        waiting: defaultdict[str, deque[Session]] = defaultdict(deque)
+        for session_id in self._queues[pool]:
             session = self._sessions[session_id]
-            holds = len(self._holders.get((pool, session.owner), ())) + given[session.owner]
-            given[session.owner] += 1
-            line.append((holds, arrival, session))
-        return tuple(session for _, _, session in sorted(line, key=lambda place: place[:2]))
+            waiting[session.owner].append(session)
+        firsts = enumerate((owner, sessions[0]) for owner, sessions in waiting.items())
+        turns = [(*self._turn(pool, owner, first), number, owner) for number, (owner, first) in firsts]
+        heapq.heapify(turns)
+        line: list[Session] = []
+        while turns:
+            holds, _, number, owner = turns[0]
+            line.append(waiting[owner].popleft())
+            if waiting[owner]:
+                heapq.heapreplace(turns, (holds + 1, (LATER, float(len(line))), number, owner))
+            else:
+                heapq.heappop(turns)
+        return tuple(line)
+
+    def _turn(self, pool: str, owner: str, first: Session) -> tuple[int, tuple[int, float]]:
+        """Say when it is an owner's turn: by the slots it holds, and since when it waits for the next."""
+        served_at = self._served.get((pool, owner), first.created_at)
+        return len(self._holders.get((pool, owner), ())), (NOW, max(first.created_at, served_at))
 
     def free_slot(self, pool: Pool) -> int | None:
         """Give the lowest free slot of a pool; ``None`` where all are held."""
@@ -272,6 +291,16 @@ class SessionTable:
             _discard(self._holders, held, "" if old is None else old.id)
             if holds is not None and new is not None:
                 self._holders.setdefault(holds, set()).add(new.id)
+
+        self._index_served(old, new)
+
+    def _index_served(self, old: Session | None, new: Session | None) -> None:
+        """Keep when each owner last got a slot of a pool, as long as a session on record shows it."""
+        if new is not None and new.claimed and new.held_since is not None:
+            key = new.pool, new.owner
+            self._served[key] = max(self._served.get(key, 0.0), new.held_since)
+        elif new is None and old is not None and self._served.get((old.pool, old.owner)) == old.held_since:
+            del self._served[old.pool, old.owner]
 
     def _disown(self, session_id: str) -> None:
         owner, service = self._owners.pop(session_id, ("", ""))

@@ -21,17 +21,17 @@ MOST_OCCUPANTS = 256
 
 
 @frozen
-class Leaving:
-    """One way in which an occupant may leave.
+class Turn:
+    """From an instant on, so many slots more have come free.
 
-    :ivar after_s: in how many seconds.
-    :ivar weight: how likely that is, times the number of occupants that it stands for.
-    :ivar turnover_s: how long each of its successors has the slot; infinite where nobody knows.
+    :ivar after_s: in how many seconds that is.
+    :ivar freed: by this alone.
+    :ivar rate: by those who take the slot next: so many more in each second from then on.
     """
 
     after_s: float
-    weight: float
-    turnover_s: float
+    freed: float = 0.0
+    rate: float = 0.0
 
 
 def eta_s(
@@ -47,23 +47,33 @@ def eta_s(
     step = -(-len(occupants) // MOST_OCCUPANTS) or 1
     seen = occupants[::step]
     share = len(occupants) / len(seen) if seen else 0.0
-    leavings = sorted((x for s in seen for x in leavings_of(s, lasted(s.service), share, now)), key=lambda x: x.after_s)
+    turns = sorted((t for s in seen for t in turns_of(s, lasted(s.service), share, now)), key=lambda turn: turn.after_s)
     # Half a slot less: then an estimate is as often too long as too short.
-    return _reached(place - 0.5, leavings)
+    return _reached(place - 0.5, turns)
 
 
-def leavings_of(session: Session, lasted: Sequence[float], share: float, now: float) -> Iterator[Leaving]:
-    """Give the ways in which an occupant may leave; their weights add up to its share where it must leave at all."""
-    turnover_s = sum(lasted) / len(lasted) if lasted and sum(lasted) else float("inf")
+def turns_of(session: Session, lasted: Sequence[float], share: float, now: float) -> Iterator[Turn]:
+    """Give the ways in which an occupant may leave; what they free adds up to its share where it must leave at all."""
     bound, since = free_by(session), now if session.held_since is None else session.held_since
     bound_s = float("inf") if bound is None else max(0.0, bound - now)
     stays = session.state is not State.STOPPING
     left = [seconds - (now - since) for seconds in lasted if seconds > now - since] if stays else []
     weight = share / (len(left) + 1)
-    for seconds in left:
-        yield Leaving(min(seconds, bound_s), weight, turnover_s)
-    if bound is not None:
-        yield Leaving(bound_s, weight, turnover_s)
+    for seconds in [*left, *([] if bound is None else [bound_s])]:
+        yield Turn(min(seconds, bound_s), weight)
+        yield from successors(min(seconds, bound_s), weight, lasted)
+
+
+def successors(after_s: float, weight: float, lasted: Sequence[float]) -> Iterator[Turn]:
+    """Give what those free who take a slot one after the other: nothing for a while, then one in each mean length.
+
+    The while is what renewal theory has for many lengths: half of the mean where all last alike, less the more they
+    differ.
+    """
+    mean = sum(lasted) / len(lasted) if lasted else 0.0
+    if mean:
+        spread = sum((seconds / mean - 1.0) ** 2 for seconds in lasted) / len(lasted)
+        yield Turn(after_s + mean * max(0.0, 1.0 - spread) / 2, rate=weight / mean)
 
 
 def free_by(session: Session) -> float | None:
@@ -82,17 +92,17 @@ def free_by(session: Session) -> float | None:
     return upcoming[1] + sum(stop.seconds for stop in steps[taken + 1 :])
 
 
-def _reached(wanted: float, leavings: Sequence[Leaving]) -> float | None:
-    """Say when so many slots are expected to have come free.
+def _reached(wanted: float, turns: Sequence[Turn]) -> float | None:
+    """Say when so many slots are expected to have come free; ``None`` if never.
 
-    Until an instant t each leaving counts its weight, and once more for every turnover between it and t.
+    :param turns: the earliest first.
     """
-    base = rate = 0.0
-    for leaving in leavings:
-        if rate and base + rate * leaving.after_s >= wanted:
+    freed = rate = at_s = 0.0
+    for turn in turns:
+        if rate and freed + rate * (turn.after_s - at_s) >= wanted:
             break
-        base += leaving.weight * (1.0 - leaving.after_s / leaving.turnover_s)
-        rate += leaving.weight / leaving.turnover_s
-        if base + rate * leaving.after_s >= wanted - 1e-9:
-            return leaving.after_s
-    return (wanted - base) / rate if rate else None
+        freed += rate * (turn.after_s - at_s) + turn.freed
+        rate, at_s = rate + turn.rate, turn.after_s
+        if freed >= wanted - 1e-9:
+            return at_s
+    return at_s + (wanted - freed) / rate if rate else None

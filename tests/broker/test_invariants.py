@@ -10,15 +10,18 @@ import os
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import cast
+from typing import Any, cast
 
 import pytest
+from attrs import evolve
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from twisted.logger import ILogObserver, LogEvent, LogLevel, globalLogPublisher
 
 from sessiond.core import events
+from sessiond.core.services import Caps
+from sessiond.core.session import Session
 from sessiond.core.values import Deadline, End, Liveliness, State
 from tests.broker.world import SERVICES, WARM, FakeClient, World
 from tests.fakes.launchers import (
@@ -81,16 +84,17 @@ class Daemon(RuleBasedStateMachine):
         """Start the first daemon."""
         self.log = failures_logged()
         self.defects = self.log.__enter__()
-        self.world = World((*SERVICES, WARM), POOL_SIZES)
+        self.world = World(OFFERED, POOL_SIZES, CAPS)
 
     # -- callers -----------------------------------------------------------------------------------------------------
 
     @rule(name=st.sampled_from(NAMES), wait_s=st.sampled_from([None, 5.0, 55.0]), patient=st.booleans(),
-          key=st.sampled_from([None, None, "k"]), script=st.sampled_from(SCRIPTS))  # fmt: skip
-    def reserve(self, name: str, wait_s: float | None, patient: bool, key: str | None, script: Script) -> None:
+          key=st.sampled_from([None, None, "k"]), script=st.sampled_from(SCRIPTS),
+          owner=st.sampled_from(["ada", "ada", "bob", ""]), queues=st.sampled_from([True, True, False]))  # fmt: skip
+    def reserve(self, name: str, script: Script, **more: Any) -> None:
         """Ask for a session whose program behaves somehow."""
         self.world.launcher.script = script
-        self.world.reserve(name, wait_s=wait_s, patient=patient, key=key, owner="ada")
+        self.world.reserve(name, **more)
 
     @rule(pick=PICK)
     def hang_up(self, pick: int) -> None:
@@ -220,6 +224,31 @@ class Daemon(RuleBasedStateMachine):
             assert used == sum(s.pool == service.pool and s.state.holds_slot for s in table)
             assert queued == sum(s.pool == service.pool and s.state is State.QUEUED for s in table)
             assert used <= count
+        saved, unsaved = self.world.broker._journal.saved, self.world.broker._journal.unsaved()
+        known = unsaved <= {session.id for session in table}  # else one was forgotten that the store still knows
+        for owner in ("ada", "bob", "") if known else ():
+            alive = [s for s in table if s.owner == owner and s.claimed and counts(s, saved.get(s.id))]
+            assert self.world.broker._table.owned(owner) == len(alive)
+            for name in NAMES:
+                assert self.world.broker._table.owned(owner, name) == sum(s.service == name for s in alive)
+
+    @invariant()
+    def caps_hold(self) -> None:
+        """There are never more sessions than may be, neither in the table nor in the store: a crash lets none in."""
+        for sessions in (list(self.world.broker._table), list(self.world.store.kept.values())):
+            assert sum(s.state.holds_slot for s in sessions) <= (CAPS.sessions or 0)
+            owned = Counter(s.owner for s in sessions if s.claimed and s.state is not State.ENDED)
+            assert all(count <= (CAPS.of_owner(owner) or 0) for owner, count in owned.items()), owned
+            shared = Counter(s.owner for s in sessions if s.service == "shared" and s.state is not State.ENDED)
+            assert all(count <= 2 for count in shared.values())
+            waiting = Counter(s.pool for s in sessions if s.state is State.QUEUED)
+            assert all(count <= CAPS.queue for count in waiting.values())
+
+    @invariant()
+    def nobody_waits_for_what_is_free(self) -> None:
+        """While somebody waits, either no slot of the pool is free, or as many sessions are there as may be."""
+        pools = self.world.catalogue.pools.values()
+        assert not self.world.broker.accepting or self.world.broker._table.next_in_line(pools, CAPS) is None
 
     @invariant()
     def everybody_has_a_deadline(self) -> None:
@@ -294,6 +323,14 @@ class Daemon(RuleBasedStateMachine):
             self.log.__exit__(None, None, None)
 
 
+def counts(session: Session, saved: Session | None) -> bool:
+    """Say whether a session counts for its owner: until the store knows that it has ended."""
+    over = session.state is State.ENDED
+    return not over or saved is None or saved.state is not State.ENDED
+
+
+CAPS = Caps(sessions=8, per_owner=6, queue=3, owners={"bob": 3})
+OFFERED = tuple(evolve(service, per_owner=2) if service.name == "shared" else service for service in (*SERVICES, WARM))
 POOL_SIZES = {"plain": 2, "leased": 3, "lazy": 1, "shared": 2, "vital": 2, "warm": 2}
 
 TestDaemon = pytest.mark.filterwarnings("ignore")(Daemon.TestCase)

@@ -13,9 +13,9 @@ from sessiond.broker import Admission, Broker, Request, Reservation
 from sessiond.clock import SteadyClock
 from sessiond.core import events
 from sessiond.core.effects import Verdict
-from sessiond.core.errors import Refused
+from sessiond.core.errors import Code, Refused
 from sessiond.core.facts import StoredFact
-from sessiond.core.services import Catalogue, Choice, Limits, Plan, Pool, Service, Stop
+from sessiond.core.services import Caps, Catalogue, Choice, Limits, Plan, Pool, Service, Stop
 from sessiond.core.session import Session
 from sessiond.core.values import (
     Clients,
@@ -49,6 +49,7 @@ SERVICES = (
     service("vital", Plan(limits=Limits(suspect_s=12.0, liveliness_s=17.0), clients=Clients.ONCE)),
 )
 WARM = service("warm", Plan(launch=LaunchWhen.WARM), warm=1)
+UNCAPPED = Caps()
 POOLS = {"plain": 2, "leased": 3, "lazy": 1, "shared": 2, "vital": 2, "warm": 2}
 
 
@@ -156,7 +157,9 @@ class Wanted:
 class World:
     """One daemon, what it runs on, and everybody around it."""
 
-    def __init__(self, services: Sequence[Service] = SERVICES, pools: Mapping[str, int] = POOLS) -> None:
+    def __init__(
+        self, services: Sequence[Service] = SERVICES, pools: Mapping[str, int] = POOLS, caps: Caps = UNCAPPED
+    ) -> None:
         self.clock = Clock()
         self.store = UnreliableStore()
         self.launcher = FakeLauncher(self.clock)
@@ -165,14 +168,17 @@ class World:
         self.bus = RecordingBus()
         self.wanted: list[Wanted] = []
         self.clients: list[FakeClient] = []
-        self.catalogue = Catalogue({s.name: s for s in services}, {name: Pool(name, n) for name, n in pools.items()})
+        named = {name: Pool(name, count) for name, count in pools.items()}
+        self.catalogue = Catalogue({s.name: s for s in services}, named, caps)
+        self.turned_away: list[tuple[str, Code]] = []
         self.start()
 
     def start(self) -> None:
         """Start a daemon on what the last one left."""
         clock = SteadyClock(self.clock, self.clock.seconds, EPOCH + self.clock.seconds())
         launchers = {"process": self.launcher}
-        self.broker = Broker(self.catalogue, self.store, self.bus, launchers, self.leases, self.entropy, clock)
+        ports = (self.store, self.bus, launchers, self.leases, self.entropy, clock)
+        self.broker = Broker(self.catalogue, *ports, lambda *refusal: self.turned_away.append(refusal))
         self.run(self.broker.open())
 
     def kill(self) -> None:

@@ -19,13 +19,13 @@ from twisted.web.resource import IResource
 
 from sessiond.broker import Tickets
 from sessiond.config.values import ApiToken, Callers
-from sessiond.core.services import Service
+from sessiond.core.services import Caps, Service
 from sessiond.entropy import digest
 from sessiond.web.access import Access, Face
 from sessiond.web.api import api_tree
 from sessiond.web.leaf import Branch
 from sessiond.web.wire import WebSite
-from tests.broker.world import POOLS, SERVICES, World
+from tests.broker.world import POOLS, SERVICES, UNCAPPED, World
 
 LOCAL = IPv4Address("TCP", "127.0.0.1", 9000)
 HOST = "127.0.0.1:9000"
@@ -166,8 +166,9 @@ class Api:
         face: Face = ANYONE,
         services: Sequence[Service] = SERVICES,
         pools: Mapping[str, int] = POOLS,
+        caps: Caps = UNCAPPED,
     ) -> None:
-        self.world = World(services, pools)
+        self.world = World(services, pools, caps)
         self.broker = self.world.broker
         self.access = Access(tokens, Tickets(self.world.entropy, self.broker.clock))
         self.site = site_at("/api/v1", api_tree(self.broker, self.access, face), self.world.clock)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from attrs import evolve
 
+from sessiond.core.errors import LATER_S, Code
+from sessiond.core.services import Caps, Limits, Pattern, Plan, Stop
 from sessiond.core.services import Integer as Whole
-from sessiond.core.services import Limits, Pattern, Plan, Stop
 from sessiond.core.values import End, LaunchWhen, State, StopStep
 from sessiond.web.orders import WAIT_S
-from tests.broker.world import SERVICES, SIZES, service
+from tests.broker.world import SERVICES, SIZES, WARM, service
 from tests.fakes.launchers import ByHand, DiesAtOnce, FailsToStart, IgnoresKill, NeverReady
 from tests.web.http import ANYONE, TOKENS_ONLY, Api, bearer, token
 
@@ -217,6 +219,162 @@ def test_queue_while_stopping() -> None:
     api.world.advance(7.0)
     assert api.get("/sessions").json["sessions"][0]["step"] == "stuck"
     assert api.post("/sessions", {"service": "plain"}).json["eta_s"] is None
+
+
+def test_eta_by_experience() -> None:
+    """Where sessions have ended already, a caller is told how long theirs lasted, and what that leaves."""
+    plan = Plan(queueing=True, limits=Limits(queue_s=600.0, linger_s=600.0, connect_s=600.0))
+    api = Api(services=(service("plain", plan),), pools={"plain": 1})
+    for _ in range(9):
+        session_id = api.create()["id"]
+        api.world.advance(100.0)
+        api.fetch("DELETE", f"/sessions/{session_id}")
+        api.world.advance(0.0)
+    api.create()
+    api.world.advance(30.0)
+    first, second = (api.post("/sessions", {"service": "plain"}).json for _ in range(2))
+    assert first["eta_s"] == 70.0
+    assert second["eta_s"] == pytest.approx(170.0, rel=0.1)
+    assert [session["eta_s"] for session in api.get("/sessions").json["sessions"][-2:]] == [None, None]
+    patience = Plan(queueing=True, limits=Limits(queue_s=30.0))
+    hurried = Api(services=(service("plain", patience),), pools={"plain": 1})
+    hurried.create()
+    assert hurried.post("/sessions", {"service": "plain"}).json["eta_s"] is None
+
+
+@pytest.mark.parametrize(
+    ("prefer", "refused"),
+    [
+        ("wait=0", True),
+        ("respond-async, wait=0", True),
+        ('Wait = "0"; x=y', True),
+        ("wait=00", False),
+        ("wait=10", False),
+        ("wait", False),
+        ("waits=0", False),
+        ("wait=10, wait=0", False),
+        ("return=minimal", False),
+        ("", False),
+    ],
+)
+def test_prefer_not_to_queue(prefer: str, refused: bool) -> None:
+    """A caller may rather be refused than queue; the first word on that counts, and others are passed over."""
+    api = Api(services=(service("plain", Plan(queueing=True)),), pools={"plain": 1})
+    assert api.post("/sessions", {"service": "plain"}, headers={"Prefer": "wait=0"}).status == 201
+    received = api.post("/sessions", {"service": "plain"}, headers={"Prefer": prefer})
+    if refused:
+        received.refused("full", 503)
+    else:
+        assert received.status == 202
+
+
+def test_cancelled_in_the_queue() -> None:
+    """Who does not wait for the answer ends its place in the queue, and the next moves up."""
+    api = Api(services=(service("plain", Plan(queueing=True)),), pools={"plain": 1})
+    api.create()
+    first, second = (api.post("/sessions", {"service": "plain"}).json for _ in range(2))
+    told = api.fetch("DELETE", f"/sessions/{first['id']}").json
+    assert (told["state"], told["reason"], told["position"]) == ("ended", "released", None)
+    assert api.get(f"/sessions/{second['id']}").json["position"] == 1
+
+
+def test_hang_up_in_the_queue() -> None:
+    """Who hangs up while it waits in the queue leaves its place to the next, at once."""
+    api = Api(services=(service("plain", Plan(queueing=True)),), pools={"plain": 1})
+    api.create()
+    connection = api.connect()
+    connection.send("POST", "/api/v1/sessions", {"service": "plain", "wait": "ready"})
+    second = api.post("/sessions", {"service": "plain"}).json
+    assert second["position"] == 2
+    connection.hang_up()
+    assert api.get(f"/sessions/{second['id']}").json["position"] == 1
+    assert [s["reason"] for s in api.get("/sessions").json["sessions"]] == [None, "caller-gone", None]
+
+
+def test_quota() -> None:
+    """An owner that has as many sessions as it may is told so, and when to come again; an end makes room."""
+    api = guarded(caps=Caps(per_owner=2))
+    first, _ = (api.create(name, bearer("ada"))["id"] for name in ("plain", "shared"))
+    received = api.post("/sessions", {"service": "leased"}, headers=bearer("ada"))
+    assert received.refused("quota", 429)["detail"] == "an owner may have 2 sessions at once"
+    assert 2 <= int(received.headers["retry-after"]) <= 10
+    assert api.post("/sessions", {"service": "leased"}, headers=bearer("bob")).status == 201
+    api.fetch("DELETE", f"/sessions/{first}", headers=bearer("ada"))
+    api.world.advance(0.0)
+    assert api.post("/sessions", {"service": "leased"}, headers=bearer("ada")).status == 201
+
+
+def test_quota_is_the_owners() -> None:
+    """What an operator makes in another's name counts for the other; a repeat of a request counts once."""
+    api = guarded(caps=Caps(per_owner=1))
+    for name in ("ada", "bob", "root"):
+        api.create("plain" if name != "root" else "leased", bearer("root"), owner=name)
+    api.post("/sessions", {"service": "shared", "owner": "ada"}, headers=bearer("root")).refused("quota", 429)
+    api.post("/sessions", {"service": "shared"}, headers=bearer("ada")).refused("quota", 429)
+    keyed = {**bearer("root"), "Idempotency-Key": "k"}
+    assert [api.create("leased", keyed, owner="eve")["owner"] for _ in range(2)] == ["eve", "eve"]
+
+
+def test_quota_of_nobody() -> None:
+    """Callers without a name are one owner together."""
+    api = Api(*CALLERS, caps=Caps(per_owner=2))
+    for _ in range(2):
+        api.create("leased")
+    api.post("/sessions", {"service": "leased"}).refused("quota", 429)
+    assert api.post("/sessions", {"service": "leased"}, headers=bearer("ada")).status == 201
+
+
+def test_quota_of_a_warm_session() -> None:
+    """A warm session is nobody's, but who has as many as it may claims none."""
+    api = guarded(services=(*SERVICES, WARM), caps=Caps(per_owner=1))
+    api.world.advance(0.0)
+    api.create("plain", bearer("ada"))
+    api.post("/sessions", {"service": "warm"}, headers=bearer("ada")).refused("quota", 429)
+    assert api.create("warm", bearer("bob"))["state"] == "ready"
+
+
+def test_as_many_sessions_as_may_be() -> None:
+    """Beyond the number of all sessions callers queue where they may, and get the first place that comes free."""
+    services = (service("plain", Plan()), service("shared", Plan(queueing=True)))
+    api = Api(services=services, pools={"plain": 2, "shared": 2}, caps=Caps(sessions=1))
+    session_id = api.create("plain")["id"]
+    api.post("/sessions", {"service": "plain"}).refused("full", 503)
+    waiting = api.post("/sessions", {"service": "shared"}).json
+    assert (waiting["state"], waiting["position"], waiting["eta_s"]) == ("queued", 1, None)
+    api.fetch("DELETE", f"/sessions/{session_id}")
+    api.world.advance(0.0)
+    assert api.get(f"/sessions/{waiting['id']}").json["state"] == "ready"
+
+
+BRING_ABOUT: dict[str, Callable[[Api], object]] = {
+    "quota": lambda api: [api.create("leased") for _ in range(3)],
+    "full": lambda api: [api.create("plain") for _ in range(2)],
+    "suspended": lambda api: [fail_to_start(api) for _ in range(5)],
+    "store-unavailable": lambda api: setattr(api.world.store, "broken", True),
+    "shutting-down": lambda api: setattr(api.broker, "accepting", False),
+}
+
+
+def fail_to_start(api: Api) -> None:
+    """Have a session's program fail."""
+    api.world.launcher.script = FailsToStart()
+    api.create("plain")
+
+
+@pytest.mark.parametrize("code", [code.value for code in LATER_S])
+def test_retry_after(code: str) -> None:
+    """Whatever time mends, each caller is told another time to come again, with a code that says what is the matter."""
+    api = Api(caps=Caps(per_owner=3))
+    BRING_ABOUT[code](api)
+    waits = set()
+    for fraction in (0.0, 0.3, 0.6, 1.0):
+        api.world.entropy.fraction = lambda fraction=fraction: fraction  # type: ignore[misc]
+        received = api.post("/sessions", {"service": "plain"})
+        document = received.refused(code, 429 if code == "quota" else 503)
+        waits.add(document["retry_after_s"])
+        assert int(received.headers["retry-after"]) >= document["retry_after_s"]
+    assert len(waits) == 4
+    assert api.world.turned_away[-4:] == [("plain", Code(code))] * 4
 
 
 def test_queue_timeout() -> None:
