@@ -114,8 +114,9 @@ def test_a_greedy_owner_delays_nobody_long(seed: int) -> None:
     waits = hall.waits()
     modest = {name: waits[name][0] for name in names}
     longest = max(modest.values())
-    print(f"\nseed {seed}: longest wait of the nine {longest:.0f} s, "
-          f"of the greedy {max(waits['greedy']):.0f} s")
+    print(  # noqa: T201  for who runs this with -s
+        f"\nseed {seed}: longest wait of the nine {longest:.0f} s, of the greedy {max(waits['greedy']):.0f} s"
+    )
     # Nine slots of four come free in a bit more than two mean lengths.
     assert longest < 6 * MEAN_S
     assert max(waits["greedy"]) > 3 * longest
