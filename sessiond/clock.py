@@ -9,6 +9,16 @@ from typing import Any
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 
+def keep_steady(reactor: Any) -> None:
+    """Have a reactor's own timers follow monotonic time too: Twisted's follow wall time.
+
+    Set back by a day, that would let no timer come for a day: no deadline, no ping, no limit of a slow request. The
+    new time goes on where wall time is now, so what is pending comes when it should.
+    """
+    offset = reactor.seconds() - time.monotonic()
+    reactor.seconds = lambda: offset + time.monotonic()
+
+
 class SteadyClock:
     """The :class:`sessiond.ports.Clock` of a running daemon.
 

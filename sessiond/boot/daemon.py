@@ -19,6 +19,7 @@ from sessiond import log as scrubbing
 from sessiond.boot.instance import FolderError, Instance, claim, claim_abandoned
 from sessiond.boot.listening import Bound, ListenError, bind
 from sessiond.boot.parts import Parts, assemble
+from sessiond.clock import keep_steady
 from sessiond.config import Config, Face
 from sessiond.core.errors import StoreError
 from sessiond.core.session import Session
@@ -46,6 +47,7 @@ def makeService(options: Options) -> IService:
     scrubbing.install()
     # Or each dial to a program has two lines in the log, about objects of Twisted's.
     Factory.noisy = False
+    keep_steady(reactor)
     return Daemon(reactor, options.config, os.environ)
 
 

@@ -299,8 +299,10 @@ class SessionTable:
         if new is not None and new.claimed and new.held_since is not None:
             key = new.pool, new.owner
             self._served[key] = max(self._served.get(key, 0.0), new.held_since)
-        elif new is None and old is not None and self._served.get((old.pool, old.owner)) == old.held_since:
-            del self._served[old.pool, old.owner]
+        elif new is None and old is not None and old.held_since is not None:
+            key = old.pool, old.owner
+            if self._served.get(key) == old.held_since:
+                del self._served[key]
 
     def _disown(self, session_id: str) -> None:
         owner, service = self._owners.pop(session_id, ("", ""))

@@ -16,10 +16,10 @@ from tests.core.sessions import NOW, blank
 PLAN = Plan(limits=Limits(lifetime_s=1000.0), stop=(Stop(StopStep.TERM, 4.0), Stop(StopStep.KILL, 3.0)))
 
 
-def occupant(held_s: float = 0.0, lifetime_s: float = 1000.0, **more: Deadline) -> Session:
+def occupant(held_s: float = 0.0, lifetime_s: float = 1000.0) -> Session:
     """Make a session that has held its slot for a while, and may for so long yet."""
     deadlines = {Deadline.LIFETIME: NOW + lifetime_s}
-    return evolve(blank(PLAN), state=State.CONNECTED, slot=0, held_since=NOW - held_s, deadlines=deadlines, **more)
+    return evolve(blank(PLAN), state=State.CONNECTED, slot=0, held_since=NOW - held_s, deadlines=deadlines)
 
 
 def stopping(step: StopStep) -> Session:

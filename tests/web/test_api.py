@@ -349,16 +349,17 @@ def test_as_many_sessions_as_may_be() -> None:
 BRING_ABOUT: dict[str, Callable[[Api], object]] = {
     "quota": lambda api: [api.create("leased") for _ in range(3)],
     "full": lambda api: [api.create("plain") for _ in range(2)],
-    "suspended": lambda api: [fail_to_start(api) for _ in range(5)],
+    "suspended": lambda api: fail_to_start(api, 5),
     "store-unavailable": lambda api: setattr(api.world.store, "broken", True),
     "shutting-down": lambda api: setattr(api.broker, "accepting", False),
 }
 
 
-def fail_to_start(api: Api) -> None:
-    """Have a session's program fail."""
+def fail_to_start(api: Api, times: int) -> None:
+    """Have the programs of some sessions fail."""
     api.world.launcher.script = FailsToStart()
-    api.create("plain")
+    for _ in range(times):
+        api.create("plain")
 
 
 @pytest.mark.parametrize("code", [code.value for code in LATER_S])
@@ -368,7 +369,7 @@ def test_retry_after(code: str) -> None:
     BRING_ABOUT[code](api)
     waits = set()
     for fraction in (0.0, 0.3, 0.6, 1.0):
-        api.world.entropy.fraction = lambda fraction=fraction: fraction  # type: ignore[misc]
+        api.world.entropy.fraction = lambda fraction=fraction: fraction  # type: ignore[misc, method-assign]
         received = api.post("/sessions", {"service": "plain"})
         document = received.refused(code, 429 if code == "quota" else 503)
         waits.add(document["retry_after_s"])
