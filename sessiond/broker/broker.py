@@ -456,8 +456,7 @@ class Broker:
         if session is not None and session.state.holds_slot:
             self._grant()
         # Not at once: a store that fails this one would fail its successor too, and so on without end.
-        if self.accepting and self._warming is None:
-            self._warming = self.clock.call_later(WARM_RETRY_S, self._warm_up)
+        self._warm_up_in(WARM_RETRY_S)
 
     def _forget(self, session_id: str) -> None:
         """Let go of all that is kept of a session beside the store."""
@@ -541,15 +540,25 @@ class Broker:
         if self._warming is not None and self._warming.active():
             self._warming.cancel()
         self._warming = None
+        now, later = self.clock.now(), float("inf")
         for service in self.catalogue.services.values() if self.accepting else ():
             for _ in range(self._table.missing_warm(service)):
                 free = self._table.room(self.catalogue.caps)
                 slot = self._table.free_slot(self.catalogue.pool_of(service)) if free else None
-                if slot is None or suspended_until(*self._table.failures(service.name)) > self.clock.now():
+                until = suspended_until(*self._table.failures(service.name))
+                if until > now:
+                    later = min(later, until)
+                if slot is None or until > now:
                     break
                 blank = evolve(self._blank(service, "", check_options(service.options, {})), claimed=False)
                 outcome = create(blank, events.Reserve(slot), self.clock.now())
                 self._enter(blank.id, outcome).addErrback(_logged)
+        if later < float("inf"):
+            self._warm_up_in(later - now)
+
+    def _warm_up_in(self, delay_s: float) -> None:
+        if self.accepting and self._warming is None:
+            self._warming = self.clock.call_later(delay_s, self._warm_up)
 
     def _lease_freed(self, session_id: str, leases: tuple[Lease, ...]) -> None:
         self._note(session_id, events.PortsFree(leases))

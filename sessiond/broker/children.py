@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 
 from attrs import evolve
 from twisted.internet.defer import Deferred, DeferredList
+from twisted.logger import Logger
 
 from sessiond.core import events
 from sessiond.core.events import Event
@@ -16,6 +17,8 @@ from sessiond.ports import Child, Launcher, Streams, Tell
 
 TAIL_LINES = 20
 """How many of the last lines of a program's output are kept with its session."""
+
+log = Logger()
 
 
 class Children:
@@ -29,9 +32,10 @@ class Children:
     ) -> None:
         self._catalogue, self._launchers, self._note = catalogue, launchers, note
         self._children: dict[str, Child] = {}
+        self._unknown: dict[str, Session] = {}
 
     def __len__(self) -> int:
-        return len(self._children)
+        return len(self._children) + len(self._unknown)
 
     def launch(self, session: Session) -> None:
         """Start a session's program; what comes of it is told."""
@@ -55,16 +59,29 @@ class Children:
             hear(event)
 
     def recover(self, session: Session) -> bool:
-        """Find what an earlier run of the daemon left of a session's program, and say whether it can be carried on."""
+        """Find what an earlier run of the daemon left of a session's program, and say whether it can be carried on.
+
+        Where the launcher fails at that, the program is not known to be gone: each stop step looks for it again.
+        """
         launcher = self._launcher_of(session)
         if launcher is None:
             return False
-        self._children[session.id] = launcher.recover(session, self._ear(session.id))
+        try:
+            self._children[session.id] = launcher.recover(session, self._ear(session.id))
+        except Exception:  # noqa: BLE001 - whatever a launcher raises, it is no proof that nothing is left
+            log.failure("{session_id}: its program can't be looked for", session_id=session.id)
+            self._unknown[session.id] = session
+            return False
+        self._unknown.pop(session.id, None)
         return launcher.adopts
 
     def halt(self, session_id: str, step: StopStep) -> None:
         """Take a stop step; a session that never had a program is gone at once."""
+        if session_id in self._unknown:
+            self.recover(self._unknown[session_id])
         child = self._children.get(session_id)
+        if child is None and session_id in self._unknown:
+            return
         if child is None:
             self._note(session_id, events.Gone())
         else:
