@@ -152,6 +152,10 @@ class Broker:
         in_time = found is not None and now + found <= session.deadlines.get(Deadline.QUEUE, now)
         return round(found, 1) if found is not None and in_time else None
 
+    def refusal(self, code: Code) -> Refused:
+        """Make a refusal that says when to ask again, each time another."""
+        return Refused(code).later(self._entropy.fraction())
+
     def closed(self, service: Service) -> Code | None:
         """Say why a new session of a service would be refused now, whoever asks; ``None`` where it would not."""
         if not self.accepting:
@@ -323,7 +327,7 @@ class Broker:
         """
         if self._journal.failing:
             # It would wait for the disk with its handshake half done.
-            raise Refused(Code.STORE_UNAVAILABLE).later(self._entropy.fraction())
+            raise self.refusal(Code.STORE_UNAVAILABLE)
         number = self._next_number()
         self._clients.add(number, client)
         try:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from twisted.web.server import Request
 
 from sessiond import __version__
@@ -35,7 +37,11 @@ class Readiness(JsonLeaf):
         """Say so, and what is in the way."""
         accepting, unsaved = self._broker.accepting, self._broker.unsaved
         ready = accepting and not unsaved
-        return Answer({"ready": ready, "accepting": accepting, "unsaved": unsaved}, 200 if ready else 503)
+        told = {"ready": ready, "accepting": accepting, "unsaved": unsaved}
+        if ready:
+            return Answer(told)
+        refused = self._broker.refusal(Code.STORE_UNAVAILABLE if accepting else Code.SHUTTING_DOWN)
+        return Answer(told, 503, {"Retry-After": str(math.ceil(refused.retry_after_s or 0.0))})
 
 
 class Metrics(ApiLeaf):

@@ -53,6 +53,7 @@ def test_readiness() -> None:
     watched.world.connect(session.id)
     failing = fetch(watched.site, "GET", "/readyz")
     assert (failing.status, failing.json) == (503, {"ready": False, "accepting": True, "unsaved": 1})
+    assert failing.headers["retry-after"] == "5"
     watched.world.store.broken = False
     watched.world.advance(2.0)
     assert fetch(watched.site, "GET", "/readyz").status == 200
