@@ -16,7 +16,7 @@ from attrs import evolve
 from sessiond.core.services import Integer, OptionType, Pattern, Plan
 from sessiond.core.values import State
 from sessiond.meters import Meters
-from sessiond.web.health import Health, Metrics, Readiness
+from sessiond.web.health import Health, Metrics, Pressure, Readiness
 from sessiond.web.openapi import DOCUMENT
 from tests.broker.world import POOLS, SERVICES, SIZES, service
 from tests.fakes.launchers import DiesAtOnce, FailsToStart
@@ -169,10 +169,10 @@ def test_failed_launch() -> None:
 
 
 def test_refusals_with_more() -> None:
-    """A refusal that says when to come again has one member more."""
+    """A refusal that says when to come again, and what is the matter, has two members more."""
     api = Api(services=(SERVICES[0],), pools={"plain": 0})
     told = api.post("/sessions", {"service": "plain"}).refused("full", 503)
-    assert set(told) == REFUSAL | {"retry_after_s"}
+    assert set(told) == REFUSAL | {"retry_after_s", "detail"}
 
 
 def test_nothing_private_is_told() -> None:
@@ -217,7 +217,7 @@ def test_what_watches() -> None:
         meters.hear(stored)
     watching = site_at("/x", Metrics(meters, broker, house.api.access, TOKENS_ONLY), clock)
     text = fetch(watching, "GET", "/x", headers=bearer(READER)).body.decode()
-    assert set(re.findall(r'([a-z_]+)="', text)) == {"service", "state", "reason", "pool", "le", "status", "to"}
+    assert set(re.findall(r'([a-z_]+)="', text)) == {"service", "state", "reason", "pool", "le", "status", "to", "code"}
     assert not [word for word in (*house.ids, OWNER, OTHER) if word in text]
 
 
@@ -236,3 +236,15 @@ def test_without_a_name() -> None:
     mine = api.create("plain")["id"]
     assert [one["id"] for one in api.get("/sessions").json["sessions"]] == [mine]
     assert api.broker.session(mine).state is State.READY
+
+
+def test_pressure() -> None:
+    """How full everything is is told of pools, and of no session, owner or address."""
+    house = House()
+    broker, meters = house.api.broker, Meters(house.api.broker.catalogue.services, house.api.broker.clock)
+    pressure = Pressure(meters, broker, house.api.access, TOKENS_ONLY)
+    told = fetch(site_at("/x", pressure, house.api.world.clock), "GET", "/x", headers=bearer(READER)).json
+    of_pool = {"name", "is_available", "reason", "running", "queued", "max_concurrent", "max_queued"}
+    of_all = {"recently_rejected", "cpu", "memory", "date", "pools"}
+    assert set(told) == of_all | of_pool - {"name"}
+    assert all(set(pool) == of_pool for pool in told["pools"])
