@@ -160,6 +160,7 @@ def test_a_thousand_reservations(place: Place) -> None:
 
 def check_order(daemon: Running) -> None:
     """Those who wait are served in the order in which they came: each has one session, and nobody comes twice."""
+    until(lambda: Counter(s["state"] for s in daemon.sessions())["ready"] == SLOTS, "all who have slots are ready")
     sessions = daemon.sessions()
     waiting = [session for session in sessions if session["state"] == "queued"]
     assert [session["position"] for session in waiting] == list(range(1, QUEUE + 1))
