@@ -72,7 +72,7 @@ class Root(Branch):
 def site_of(listener: Listener, sources: Sources, reactor: IReactorTime) -> DoorSite:
     """Make what a listener serves, behind its door."""
     door = Door(listener.max_connections, listener.max_per_address)
-    return DoorSite(tree_of(listener, sources), reactor, door, sources.meters.count_answer)
+    return DoorSite(tree_of(listener, sources), reactor, door, sources.meters.count_answer, listener.patience)
 
 
 def tree_of(listener: Listener, sources: Sources) -> Root:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet.endpoints import _parse
 
-from sessiond.config import Callers, Config, Face, StaticFolder, StoreKind, load, parse
+from sessiond.config import Callers, Config, Face, Patience, StaticFolder, StoreKind, load, parse
 from sessiond.config.endpoints import described
 from sessiond.config.listeners import host, origin, public_url
 from sessiond.config.units import Unfit, number_range, seconds, size_bytes
@@ -248,6 +248,8 @@ public_url = "https://sessions.example.org/"
 origins = ["https://portal.example.org"]
 hosts = ["127.0.0.1:8443"]
 max_connections = 100
+limits.headers = "2s"
+limits.stall = "500ms"
 [listeners.local]
 endpoint = "unix:run/web.sock"
 serves = ["health"]
@@ -265,6 +267,9 @@ serves = ["tunnel"]
     assert tls.secure
     assert tls.public_url == "https://sessions.example.org"
     assert (tls.max_connections, tls.max_per_address) == (100, 100)
+    assert tls.patience == Patience(headers_s=2.0, stall_s=0.5)
+    assert (local.max_connections, local.max_per_address) == (4096, 4096)
+    assert (handed.max_connections, handed.max_per_address) == (4096, 512)
     assert local.endpoint == "unix:address=/etc/sessiond/run/web.sock:mode=600:backlog=1024"
     assert handed.endpoint == "systemd:domain=INET:name=http"
     (portal,) = config.tokens
@@ -372,6 +377,11 @@ WRONG = [
     (BASE.replace(":interface=127.0.0.1", ""), 'listeners.web.callers: "anyone" beyond this machine *'),
     (BASE.replace("127.0.0.1", "192.0.2.1"), 'listeners.web.callers: "anyone" beyond this machine *'),
     (BASE.replace('callers = "anyone"', ""), 'listeners.web.callers: is "token", but there are no [[]tokens]'),
+    (BASE + "limits = { header = '1s' }", "listeners.web.limits.header: unknown key, did you mean 'headers'?"),
+    (BASE + "limits = { headers = 10 }", "listeners.web.limits.headers: a duration with its unit is needed, *"),
+    (BASE + "limits = { idle = '0s' }", "listeners.web.limits.idle: a duration above zero and of at most *"),
+    (BASE + "limits = { stall = '2h' }", "listeners.web.limits.stall: a duration above zero and of at most *"),
+    (BASE + "max_per_address = 0", "listeners.web.max_per_address: a whole number from 1 to 1000000 is needed"),
     (BASE.replace("tcp:8080", "tcp:http"), "listeners.web.endpoint: the endpoint needs a port *"),
     (BASE.replace("tcp:8080", "tcp:70000"), "listeners.web.endpoint: the endpoint needs a port *"),
     (BASE.replace("tcp:", "tor:"), "listeners.web.endpoint: an endpoint of kind tcp, *"),

@@ -1,6 +1,17 @@
 """The configuration: strict TOML, refused by name and place wherever it can't be."""
 
 from sessiond.config.load import load, parse
-from sessiond.config.values import ApiToken, Callers, Config, Face, Listener, StaticFolder, StoreKind
+from sessiond.config.values import ApiToken, Callers, Config, Face, Listener, Patience, StaticFolder, StoreKind
 
-__all__ = ["ApiToken", "Callers", "Config", "Face", "Listener", "StaticFolder", "StoreKind", "load", "parse"]
+__all__ = [
+    "ApiToken",
+    "Callers",
+    "Config",
+    "Face",
+    "Listener",
+    "Patience",
+    "StaticFolder",
+    "StoreKind",
+    "load",
+    "parse",
+]

@@ -5,14 +5,21 @@ from __future__ import annotations
 import hashlib
 import re
 from pathlib import Path
+from typing import Any
 from urllib.parse import SplitResult, urlsplit
+
+from attrs import fields
 
 from sessiond.config.endpoints import Described, described
 from sessiond.config.table import Table, boolean, list_of, matching, name, one_of, sessions, text, whole
-from sessiond.config.units import Unfit
-from sessiond.config.values import ApiToken, Callers, Face, Listener
+from sessiond.config.units import Unfit, seconds
+from sessiond.config.values import ApiToken, Callers, Face, Listener, Patience
 
 MOST_CONNECTIONS = 1_000_000
+SHARE = 8
+"""One address has this part of a listener's connections, unless the operator says otherwise. On loopback it has all:
+who calls there is a proxy, and has only one."""
+LONGEST_S = 3600.0
 GUARDED = frozenset({Face.API, Face.METRICS})
 """What asks for a token, where callers need one."""
 
@@ -61,7 +68,9 @@ def _read_listener(listener_name: str, table: Table, end: Described) -> Listener
         origins=table.read("origins", list_of(origin), ()),
         hosts=table.read("hosts", list_of(host), ()),
         max_connections=most,
-        max_per_address=table.read("max_per_address", whole(1, MOST_CONNECTIONS), most),
+        max_per_address=table.read("max_per_address", whole(1, MOST_CONNECTIONS), None)
+        or (most if end.local else max(1, most // SHARE)),
+        patience=_read_patience(table),
         port=end.port or None,
     )
     insecure = table.read("insecure", boolean, False)
@@ -71,6 +80,23 @@ def _read_listener(listener_name: str, table: Table, end: Described) -> Listener
         table.fault("callers", '"anyone" beyond this machine needs insecure = true, which says that it is meant')
     table.done()
     return listener
+
+
+def _read_patience(listener: Table) -> Patience:
+    """Read ``limits``; keys are those of :class:`Patience` without their ``_s``."""
+    table = listener.table("limits")
+    read: dict[str, Any] = {
+        field.name: table.read(field.name.removesuffix("_s"), _limit, field.default) for field in fields(Patience)
+    }
+    table.done()
+    return Patience(**read)
+
+
+def _limit(value: object) -> float:
+    limit_s = seconds(value)
+    if not 0.001 <= limit_s <= LONGEST_S:
+        raise Unfit("a duration above zero and of at most an hour is needed")
+    return limit_s
 
 
 def read_tokens(root: Table) -> tuple[ApiToken, ...]:

@@ -38,6 +38,24 @@ class StoreKind(Enum):
 
 
 @frozen
+class Patience:
+    """How long the clients of a listener may take; every phase of a connection but the answer has its time.
+
+    :ivar handshake_s: from the connection until TLS is agreed on.
+    :ivar headers_s: from there, or from the first byte of a later request, until its headers are there.
+    :ivar body_s: from the headers until the body is there.
+    :ivar idle_s: between requests.
+    :ivar stall_s: until what waits to be sent was read.
+    """
+
+    handshake_s: float = 10.0
+    headers_s: float = 10.0
+    body_s: float = 30.0
+    idle_s: float = 60.0
+    stall_s: float = 60.0
+
+
+@frozen
 class Listener:
     """One place where the daemon listens.
 
@@ -46,7 +64,7 @@ class Listener:
     :ivar public_url: how clients reach it, without a slash at the end; ``None`` takes the request's Host.
     :ivar origins: origins of pages that may call and connect, beside the listener's own.
     :ivar hosts: names that a Host header may hold, beside those of ``public_url`` and the endpoint.
-    :ivar max_connections: open connections in all; ``max_per_address`` from one address.
+    :ivar max_connections: open connections in all; ``max_per_address`` from one IPv4 address or IPv6 network.
     """
 
     name: str
@@ -58,6 +76,7 @@ class Listener:
     hosts: tuple[str, ...] = ()
     max_connections: int = 4096
     max_per_address: int = 4096
+    patience: Patience = Patience()
     port: int | None = None
 
     @property

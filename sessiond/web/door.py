@@ -1,32 +1,28 @@
-"""What one listener lets in: how many connections, from one address and in all, and how soon each must have asked.
+"""What one listener lets in: how many connections, from one address and in all.
 
-Twisted's idle timer begins anew with every byte, so a client that sends one now and then would hold its place for ever.
+A connection counts from the moment it is accepted, its TLS handshake included, to its end, also as a WebSocket.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from ipaddress import IPv6Network, ip_address
 from typing import Any
 
 from attrs import frozen
-from twisted.internet.interfaces import IAddress, IDelayedCall, IReactorTime
+from twisted.internet.interfaces import IAddress, IReactorTime
 from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web import http
 from twisted.web.http import HTTPChannel
 from twisted.web.resource import IResource
-from twisted.web.server import Request
 
+from sessiond.config import Patience
 from sessiond.log import HIDDEN
 from sessiond.web.wire import WebChannel, WebSite
 
-HEADERS_S = 10.0
-"""How long a client may take from its connection (the TLS handshake included), or from the first byte of a later
-request, until the headers are there."""
-
-TOO_LATE = b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 WARN_S = 10.0
 """How often the log says that connections are turned away: who floods the daemon must not flood the log too."""
 
@@ -35,6 +31,8 @@ METHODS = (b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS")
 SHOWN = re.compile(r"[A-Za-z0-9._~@+,-]{1,23}|[a-z0-9._-]{1,39}|\*", re.ASCII)
 """What the log shows of a path, part by part: names of files and sessions. Not shown is what could be a secret in the
 wrong place: long words of mixed letters, and what is written with escapes, behind which anything may stand."""
+NETWORK_BITS = 64
+"""What one subscriber of IPv6 is given at least: with an address for each connection nobody could be told apart."""
 
 log = Logger()
 
@@ -48,56 +46,15 @@ class Door:
 
 
 class DoorChannel(WebChannel):
-    """A connection that has asked within a time, or is closed."""
+    """A connection that is counted to its end."""
 
     forget: Callable[[HTTPChannel], None] | None = None
-    _asking: IDelayedCall | None = None
-    _idle = False
-
-    def connectionMade(self) -> None:
-        """Begin the time of the first request."""
-        super().connectionMade()
-        self._ask()
-
-    def dataReceived(self, data: bytes) -> None:
-        """Begin the time of a later request with its first byte."""
-        if self._idle:
-            self._ask()
-        super().dataReceived(data)
-
-    def allHeadersReceived(self) -> None:
-        """Take note that it has asked."""
-        self._asked()
-        super().allHeadersReceived()
-
-    def requestDone(self, request: Request) -> None:
-        """Take note that the connection waits for a request, of which the beginning may be there already."""
-        self._idle = True
-        if self._dataBuffer:
-            self._ask()
-        super().requestDone(request)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """End all that waits on the connection."""
-        self._asked()
+        """Count it no more."""
         if self.forget is not None:
             self.forget(self)
         super().connectionLost(reason)
-
-    def _ask(self) -> None:
-        self._asked()
-        self._idle = False
-        self._asking = self.callLater(HEADERS_S, self._too_late)
-
-    def _asked(self) -> None:
-        if self._asking is not None and self._asking.active():
-            self._asking.cancel()
-        self._asking = None
-
-    def _too_late(self) -> None:
-        self._asking = None
-        self.transport.write(TOO_LATE)
-        self.timeoutConnection()
 
 
 class Crowd:
@@ -105,26 +62,40 @@ class Crowd:
 
     def __init__(self, door: Door) -> None:
         self._door = door
-        self._of: dict[str, set[HTTPChannel]] = {}
+        self._of: dict[str | None, set[HTTPChannel]] = {}
         self._count = 0
 
-    def admits(self, address: str) -> bool:
-        """Say whether one more may come from an address."""
-        return self._count < self._door.connections and len(self._of.get(address, ())) < self._door.per_address
+    def why_not(self, source: str | None) -> str | None:
+        """Say which limit keeps out one more from a source; ``None`` if none does."""
+        if self._count >= self._door.connections:
+            return "max_connections"
+        if source is not None and len(self._of.get(source, ())) >= self._door.per_address:
+            return "max_per_address"
+        return None
 
-    def add(self, address: str, channel: HTTPChannel) -> None:
+    def add(self, source: str | None, channel: HTTPChannel) -> None:
         """Count a connection."""
-        self._of.setdefault(address, set()).add(channel)
+        self._of.setdefault(source, set()).add(channel)
         self._count += 1
 
-    def drop(self, address: str, channel: HTTPChannel) -> None:
+    def drop(self, source: str | None, channel: HTTPChannel) -> None:
         """Count a connection no more."""
-        channels = self._of.get(address, set())
+        channels = self._of.get(source, set())
         if channel in channels:
             channels.remove(channel)
             self._count -= 1
         if not channels:
-            self._of.pop(address, None)
+            self._of.pop(source, None)
+
+
+def source_of(address: IAddress | None) -> str | None:
+    """Give what connections are told apart by: an IPv4 address, an IPv6 network; ``None`` on a UNIX socket."""
+    host: str | None = getattr(address, "host", None)
+    if host is None or ":" not in host:
+        return host
+    number = ip_address(host.partition("%")[0])
+    mapped = getattr(number, "ipv4_mapped", None)
+    return str(IPv6Network((int(number), NETWORK_BITS), strict=False)) if mapped is None else str(mapped)
 
 
 class DoorSite(WebSite):
@@ -138,21 +109,23 @@ class DoorSite(WebSite):
         reactor: IReactorTime,
         door: Door,
         answered: Callable[[int], object] = lambda status: None,
+        patience: Patience | None = None,
     ) -> None:
-        super().__init__(root, reactor, answered)
+        super().__init__(root, reactor, answered, patience=patience)
         self._crowd = Crowd(door)
         self._turned_away = 0
         self._warned_at: float | None = None
 
     def buildProtocol(self, addr: IAddress | None) -> Any:
         """Let a connection in; ``None`` closes it at once."""
-        address = str(getattr(addr, "host", ""))
-        if not self._crowd.admits(address):
-            self._warn(address)
+        source = source_of(addr)
+        why_not = self._crowd.why_not(source)
+        if why_not is not None:
+            self._warn(source, why_not)
             return None
         channel = super().buildProtocol(addr)
-        channel.forget = lambda gone: self._crowd.drop(address, gone)
-        self._crowd.add(address, channel)
+        channel.forget = lambda gone: self._crowd.drop(source, gone)
+        self._crowd.add(source, channel)
         return channel
 
     def log(self, request: http.Request) -> None:
@@ -167,14 +140,15 @@ class DoorSite(WebSite):
             sent=request.sentLength,
         )
 
-    def _warn(self, address: str) -> None:
+    def _warn(self, source: str | None, limit: str) -> None:
         self._turned_away += 1
         now = self.reactor.seconds()
         if self._warned_at is None or not 0 <= now - self._warned_at < WARN_S:
             log.warn(
-                "too many connections, {count} turned away, the last from {address}",
+                "too many connections, {count} turned away, the last from {source} by {limit}",
                 count=self._turned_away,
-                address=address,
+                source=source or "a UNIX socket",
+                limit=limit,
             )
             self._warned_at, self._turned_away = now, 0
 

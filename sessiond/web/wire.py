@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from http import HTTPStatus
 from io import BytesIO
 from typing import Any
 
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.interfaces import IDelayedCall, IHandshakeListener, IReactorTime
 from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -14,21 +15,21 @@ from twisted.web import http
 from twisted.web.error import UnsupportedMethod
 from twisted.web.resource import IResource
 from twisted.web.server import NOT_DONE_YET, Request, Site
+from zope.interface import implementer
 
+from sessiond.config import Patience
 from sessiond.core.errors import Code, Refused
-from sessiond.web.answers import problem, refuse, send
+from sessiond.web.answers import GUARDS, encode, problem, refuse, send
 from sessiond.web.bodies import BODY_BYTES
+from sessiond.web.heads import Chunks, Doubtful, Head
 
 DROP_BYTES = 1024 * 1024
 """How much of a body that is too large is read and dropped, so that its client can hear the answer."""
-REQUEST_S = 30.0
-"""How long a request may take to come in, from its first byte to its last. Twisted's own limit begins anew with
-every byte, so that a client could hold a connection for days."""
-IDLE_S = 60.0
-"""How long a connection is kept between requests."""
-
-TOO_LARGE = b"HTTP/1.1 413 Content Too Large\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
-TOO_SLOW = b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+HEAD_BYTES = 16 * 1024
+"""The most that a request line and all headers come to; ``HEADERS`` is how many of those there may be."""
+HEADERS = 100
+CLOSE_S = 5.0
+"""How long a client that was turned away may take to let go of its connection."""
 
 log = Logger()
 
@@ -60,9 +61,7 @@ class WebRequest(Request):
             self.requestHeaders.removeHeader(b"Expect")  # asks whether it may send the body: no
         if length > DROP_BYTES and not self._turned_away:
             self._turned_away = True
-            # Before the request is there; what still comes is not read.
-            self.channel.transport.write(TOO_LARGE)
-            self.channel.loseConnection()
+            self.channel.turn_away(Refused(Code.TOO_LARGE))  # before the request is there; what still comes is not read
 
     def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
         """Serve the request, unless it was answered already."""
@@ -109,27 +108,141 @@ class _Outspoken:
             return NOT_DONE_YET
 
 
+@implementer(IHandshakeListener)
 class WebChannel(http.HTTPChannel):
-    """A connection on which a request must be there in time."""
+    """A connection that is bounded in time, whatever its client does, and whose requests nobody can read otherwise.
+
+    It is always in one phase: TLS handshake, head, body, answer, rest between requests, close. Each but the answer has
+    a time that no byte begins anew, where Twisted's own timer does with every one, so that a client could hold a
+    connection for days. How long an answer takes is the daemon's matter, but a client that does not read it is dropped.
+    """
 
     transport: Any
+    site: WebSite
+    maxHeaders = HEADERS
+    totalHeadersSize = HEAD_BYTES
     _deadline: IDelayedCall | None = None
+    _head: Head
+    _resting = _answering = _leaving = False
+
+    def connectionMade(self) -> None:
+        """Begin the time of the handshake, or of the first request."""
+        super().connectionMade()
+        self._head = Head()
+        if self.isSecure():
+            self._within(self.site.patience.handshake_s, self._drop)
+        else:
+            self._within(self.site.patience.headers_s, self._too_slow)
+
+    def handshakeCompleted(self) -> None:
+        """Begin the time of the first request over TLS."""
+        self._within(self.site.patience.headers_s, self._too_slow)
 
     def dataReceived(self, data: bytes) -> None:
-        """Take what came; the first byte of a request begins its time."""
-        if not self._handlingRequest and self._deadline is None:
-            self._deadline = self.callLater(REQUEST_S, self._too_slow)
+        """Take what came; the first byte of a later request begins its time."""
+        if self._leaving:
+            return
+        if self._resting:
+            self._resting = False
+            self._within(self.site.patience.headers_s, self._too_slow)
         super().dataReceived(data)
+        if self.line_mode and b"\n" in self._buffer and not (self._busyReceiving or self._leaving):
+            self._refuse(Doubtful("a bare line feed"))  # which others take for a line's end
+
+    def lineReceived(self, line: bytes) -> None:
+        """Take a line of a request's head."""
+        try:
+            line = self._head.take(line)
+        except Doubtful as doubt:
+            self._refuse(doubt)
+        else:
+            super().lineReceived(line)
+
+    def lineLengthExceeded(self, line: bytes) -> None:
+        """Refuse a head that is one endless line."""
+        self._respondToBadRequestAndDisconnect()
+
+    def allHeadersReceived(self) -> None:
+        """Begin the time of the body."""
+        self._within(self.site.patience.body_s, self._too_slow)
+        if self.length is None:
+            self._transferDecoder = Chunks(self.requests[-1].handleContentChunk, self._finishRequestBody)
+        super().allHeadersReceived()
+
+    def checkPersistence(self, request: Request, version: bytes) -> bool:
+        """Say whether another request may follow: none behind one for another protocol, whether it was let in or not.
+
+        What comes there may be meant for that protocol, and a proxy does not read it.
+        """
+        if request.requestHeaders.hasHeader(b"Upgrade"):
+            request.responseHeaders.setRawHeaders(b"Connection", [b"close"])
+            return False
+        return bool(super().checkPersistence(request, version))
+
+    def rawDataReceived(self, data: bytes) -> None:
+        """Take a part of a body, or what is to wait until a request was answered."""
+        try:
+            super().rawDataReceived(data)
+        except Doubtful as doubt:
+            self._refuse(doubt)
 
     def allContentReceived(self) -> None:
         """Serve the request, which came in time."""
         self._in_time()
+        self._answering = True
+        self._head = Head()
         super().allContentReceived()
+
+    def pauseProducing(self) -> None:
+        """Begin the time in which the client must read what waits for it."""
+        if self._answering and self._deadline is None:  # told again with each write: the time is that of the first
+            self._within(self.site.patience.stall_s, self._drop)
+        super().pauseProducing()
+
+    def resumeProducing(self) -> None:
+        """Go on with the answer, all of which so far was read."""
+        if self._answering:
+            self._in_time()
+        super().resumeProducing()
+
+    def requestDone(self, request: Request) -> None:
+        """Rest until the next request, of which the beginning may be there already."""
+        self._answering = False
+        self._resting = True
+        self._within(self.site.patience.idle_s, self.loseConnection)
+        super().requestDone(request)
+
+    def loseConnection(self) -> None:
+        """Close the connection once its client has read the rest of its answer, but do not wait for ever."""
+        self._leave(self.site.patience.stall_s)
+
+    def turn_away(self, refused: Refused) -> None:
+        """Say why, where no request is there yet that could be answered, and close; what still comes is not read."""
+        if self._leaving:
+            return
+        answer = problem(refused)
+        content = encode(answer.body)
+        headers = {**GUARDS, **answer.headers, "Connection": "close", "Content-Length": str(len(content))}
+        status = HTTPStatus(answer.status)
+        lines = [f"HTTP/1.1 {status.value} {status.phrase}", *(f"{name}: {value}" for name, value in headers.items())]
+        self.transport.write("\r\n".join([*lines, "", ""]).encode("ascii") + content)
+        self.site.answered(status.value)
+        self._leave(CLOSE_S)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """End all that waits on the connection."""
         self._in_time()
         super().connectionLost(reason)
+
+    def _leave(self, limit_s: float) -> None:
+        self._leaving = True
+        self._within(limit_s, self._drop)
+        super().loseConnection()
+
+    def _within(self, limit_s: float, otherwise: Callable[[], object]) -> None:
+        """Begin a phase: what must happen unless the next one begins in time."""
+        self._in_time()
+        self._deadline = self.callLater(limit_s, otherwise)
 
     def _in_time(self) -> None:
         if self._deadline is not None and self._deadline.active():
@@ -137,9 +250,18 @@ class WebChannel(http.HTTPChannel):
         self._deadline = None
 
     def _too_slow(self) -> None:
-        self._deadline = None
-        self.transport.write(TOO_SLOW)
-        self.timeoutConnection()
+        self.turn_away(Refused(Code.TOO_SLOW))
+
+    def _drop(self) -> None:
+        self._leaving = True
+        self.transport.abortConnection()
+
+    def _refuse(self, doubt: Doubtful) -> None:
+        log.info("{peer} is refused: {why}", peer=getattr(self.getPeer(), "host", "-"), why=doubt)
+        self.turn_away(Refused(Code.BAD_REQUEST, str(doubt)))
+
+    def _respondToBadRequestAndDisconnect(self) -> None:
+        self._refuse(Doubtful("what Twisted does not take"))
 
 
 class WebSite(Site):
@@ -149,6 +271,7 @@ class WebSite(Site):
 
     :param answered: takes the status of each answer.
     :param body_bytes: the largest body taken.
+    :param patience: how long a client may take.
     """
 
     protocol: Any = WebChannel  # without the wrapper that could turn it into HTTP/2
@@ -160,11 +283,13 @@ class WebSite(Site):
         reactor: IReactorTime,
         answered: Callable[[int], object] = lambda status: None,
         body_bytes: int = BODY_BYTES,
+        patience: Patience | None = None,
     ) -> None:
-        # A form of a page is never read into the arguments of a URL.
-        super().__init__(root, timeout=IDLE_S, reactor=reactor, parsePOSTFormSubmission=False)
+        # Time is the channel's matter. A form of a page is never read into the arguments of a URL.
+        super().__init__(root, timeout=None, reactor=reactor, parsePOSTFormSubmission=False)
         self.body_bytes = body_bytes
-        self._answered = answered
+        self.patience = patience or Patience()
+        self.answered = answered
 
     def startFactory(self) -> None:
         """Begin; Twisted's own would open a log and tick each second."""
@@ -174,7 +299,7 @@ class WebSite(Site):
 
     def log(self, request: http.Request) -> None:
         """Count an answer."""
-        self._answered(request.code)
+        self.answered(request.code)
 
     def acceptableProtocols(self) -> list[bytes]:
         """Offer HTTP/1.1 by ALPN."""

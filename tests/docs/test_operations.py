@@ -175,9 +175,8 @@ def test_numbers_are_the_daemons_own() -> None:
     for said in (
         f"takes at most {daemon.STOP_S:.0f} seconds",
         f"{bodies.BODY_BYTES // 1024} KiB of body",
-        f"{door.HEADERS_S:.0f} s until its headers",
-        f"{wire.REQUEST_S:.0f} s until all",
-        f"requests - {wire.IDLE_S:.0f} s",
+        f"{wire.HEADERS} headers, {wire.HEAD_BYTES // 1024} KiB of them",
+        f"{wire.CLOSE_S:.0f} s until it must let go",
         f'(``wait: "ready"``) - {orders.WAIT_S:.0f} s',
         f"how many, every {door.WARN_S:.0f} s",
         f"five failures in a row it is suspended for {suspended_until(5, 0.0):.0f} s",

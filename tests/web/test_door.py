@@ -3,16 +3,20 @@
 from typing import cast
 
 import pytest
-from twisted.internet.address import IPv4Address, UNIXAddress
-from twisted.internet.interfaces import IAddress
+from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
+from twisted.internet.interfaces import IAddress, ISSLTransport
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request
+from zope.interface import directlyProvides
 
-from sessiond.web.door import HEADERS_S, Door, DoorChannel, DoorSite, shown_path
+from sessiond.config import Patience
+from sessiond.web.door import Door, DoorChannel, DoorSite, shown_path, source_of
 
+HEADERS_S = Patience().headers_s
+STALL_S = Patience().stall_s
 HERE = IPv4Address("TCP", "127.0.0.1", 1)
 THERE = IPv4Address("TCP", "192.0.2.1", 1)
 GET = b"GET /a?token=canary HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -48,6 +52,27 @@ class Transport(StringTransport):
         """Take note of it; nothing waits to be sent here."""
         self.connected = False
         super().loseConnection()
+
+
+class SecureTransport(Transport):
+    """A connection below TLS."""
+
+    aborted = False
+
+    def __init__(self) -> None:
+        super().__init__()
+        directlyProvides(self, ISSLTransport)
+
+    def abortConnection(self) -> None:
+        """Take note of it."""
+        self.aborted = True
+        super().abortConnection()
+
+    def getPeerCertificate(self) -> None:
+        """Give none."""
+
+    def setTcpNoDelay(self, enabled: bool) -> None:
+        """Nothing waits here."""
 
 
 class House:
@@ -152,6 +177,103 @@ def test_slow_answer() -> None:
     assert house.clock.getDelayedCalls() == []
 
 
+def test_handshake() -> None:
+    """Over TLS the handshake has a time of its own, in which nothing can be said, and the request one from there."""
+    house = House()
+    for shakes_hands in (False, True):
+        channel, transport = house.site.buildProtocol(HERE), SecureTransport()
+        channel.makeConnection(transport)
+        house.clock.advance(Patience().handshake_s - 0.1)
+        assert transport.is_open()
+        if shakes_hands:
+            channel.handshakeCompleted()
+            house.clock.advance(HEADERS_S - 0.1)
+            assert transport.is_open()
+        house.clock.advance(0.2)
+        assert transport.value().startswith(b"HTTP/1.1 408 ") == shakes_hands
+        assert transport.aborted != shakes_hands
+        lose(channel)
+    assert house.clock.getDelayedCalls() == []
+
+
+def test_unread_answer() -> None:
+    """Who does not read an answer is dropped, however often more is written; who reads late, but in time, is not."""
+    house = House()
+    channel, transport = house.enter()
+    channel.dataReceived(GET.replace(b"/a", b"/slow"))
+    request = house.root.waiting[0]
+    for reads in (True, False):
+        for _ in range(2):
+            request.write(b"x")
+            channel.pauseProducing()
+            house.clock.advance(STALL_S / 2 - 1)
+        if reads:
+            channel.resumeProducing()
+            house.clock.advance(2 * STALL_S)
+        assert transport.is_open()
+    house.clock.advance(2)
+    assert transport.disconnected
+    lose(channel)
+    assert house.clock.getDelayedCalls() == []
+
+
+def test_unread_last_answer() -> None:
+    """Who does not let a connection go that is to be closed has it taken away."""
+    house = House()
+    channel, transport = house.enter()
+    channel.dataReceived(GET.replace(b"Host: x", b"Host: x\r\nConnection: close"))
+    assert not transport.is_open()
+    house.clock.advance(STALL_S - 1)
+    assert not transport.disconnected
+    house.clock.advance(2)
+    assert transport.disconnected
+    lose(channel)
+    assert house.clock.getDelayedCalls() == []
+
+
+def test_nothing_behind_the_last_request() -> None:
+    """What comes while a connection closes is not read, whoever delivers it."""
+    house = House()
+    channel, _ = house.enter()
+    channel.dataReceived(GET.replace(b"Host: x", b"Host: x\r\nConnection: close"))
+    channel.dataReceived(GET)
+    other, _ = house.enter()
+    other.dataReceived(b"nonsense\r\n\r\n")
+    other.dataReceived(GET)
+    assert house.statuses == [200, 400]
+    lose(channel)
+    lose(other)
+
+
+def test_rest_ends() -> None:
+    """A connection on which nothing more is asked for is closed."""
+    house = House()
+    channel, transport = house.enter()
+    channel.dataReceived(GET)
+    house.clock.advance(Patience().idle_s - 1)
+    assert transport.is_open()
+    house.clock.advance(2)
+    assert not transport.is_open()
+    lose(channel)
+    assert house.clock.getDelayedCalls() == []
+
+
+def test_patience_of_a_listener() -> None:
+    """A listener's own limits count."""
+    clock, statuses = Clock(), list[int]()
+    site = DoorSite(Answers(), clock, Door(), statuses.append, Patience(headers_s=1.0, body_s=2.0))
+    for sent, limit_s in ((b"GET", 1.0), (GET.replace(b"Host: x", b"Host: x\r\nContent-Length: 9"), 2.0)):
+        channel, transport = site.buildProtocol(HERE), Transport()
+        channel.makeConnection(transport)
+        channel.dataReceived(sent)
+        clock.advance(limit_s - 0.1)
+        assert transport.is_open()
+        clock.advance(0.2)
+        assert not transport.is_open()
+        lose(channel)
+    assert statuses == [408, 408]
+
+
 def test_full_house() -> None:
     """Beyond the most connections nobody is let in before somebody leaves."""
     house = House(Door(connections=2))
@@ -164,15 +286,34 @@ def test_full_house() -> None:
 
 
 def test_one_address() -> None:
-    """One address has its own limit, and all UNIX clients together have it too."""
-    house = House(Door(per_address=1))
+    """One address has its own limit; on a UNIX socket nobody has one."""
+    house = House(Door(connections=5, per_address=1))
     first, _ = house.enter(THERE)
     assert house.call(THERE) is None
     house.enter(HERE)
     house.enter(UNIXAddress(None))
-    assert house.call(UNIXAddress(None)) is None
+    house.enter(UNIXAddress(None))
     lose(first)
     house.enter(THERE)
+    house.enter(UNIXAddress(None))
+    assert house.call(UNIXAddress(None)) is None
+
+
+@pytest.mark.parametrize(
+    ("host", "source"),
+    [
+        ("192.0.2.1", "192.0.2.1"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+        ("2001:db8:1:2::", "2001:db8:1:2::/64"),
+        ("fe80::1%eth0", "fe80::/64"),
+        ("::ffff:192.0.2.1", "192.0.2.1"),
+        ("::1", "::/64"),
+    ],
+)
+def test_sources(host: str, source: str) -> None:
+    """Who has a network of IPv6 addresses is one client, and so is who comes by IPv4 to an IPv6 listener."""
+    kind = IPv6Address if ":" in host else IPv4Address
+    assert source_of(kind("TCP", host, 1)) == source
 
 
 @pytest.mark.parametrize(
