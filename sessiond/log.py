@@ -1,4 +1,4 @@
-"""What the log may hold: no secret, no control character, no field without end.
+"""What the log may hold: no secret, no control character, no field without end, and no flood of lines.
 
 Every event passes :func:`clean` before any observer sees it, wherever it was logged (also by Twisted and Autobahn) and
 wherever it goes (standard output, a file, syslog). It is an observer that stands in front of all others and changes
@@ -7,11 +7,15 @@ the event in place, since twistd adds its own observers later and by itself.
 
 from __future__ import annotations
 
+import math
 import re
+import time
+from collections.abc import Callable, Iterator
 from string import Formatter
 from typing import Any
 
-from twisted.logger import ILogObserver, LogEvent, LogPublisher, globalLogPublisher
+from attrs import define
+from twisted.logger import ILogObserver, LogEvent, LogLevel, LogPublisher, globalLogPublisher
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -20,6 +24,18 @@ FIELD_CHARACTERS = 1024
 
 TEXT_CHARACTERS = 16 * 1024
 """The most that an event comes to, its traceback included."""
+
+KIND_BURST, KIND_PER_S = 1000.0, 50.0
+"""How many lines of one kind may come at once, and how many a second then; a kind is who logs, and its template."""
+
+BURST, PER_S = 4000.0, 200.0
+"""The same of all lines."""
+
+KINDS = 500
+"""How many kinds are told apart: texts that are made each time anew are as many templates."""
+
+TELL_S = 10.0
+"""How long lines are left out before a line says how many."""
 
 HIDDEN = "[hidden]"
 
@@ -128,26 +144,159 @@ def _traceback_of(failure: Failure) -> str:
 def clean(event: LogEvent) -> None:
     """Leave of an event only its text, as it may be shown, and who logged it when."""
     text = text_of(event)
-    kept = {key: value for key, value in event.items() if key in KEPT}
-    event.clear()
-    event.update(kept)
+    _keep(event)
     # No template any more: a brace in the text is only a brace.
     event.update({"log_format": "{text}", "text": text})
 
 
+def leave_out(event: LogEvent) -> None:
+    """Leave nothing of an event that an observer would write."""
+    _keep(event)
+    event[LEFT_OUT] = True
+
+
+LEFT_OUT = "left_out"
+
+
+def _keep(event: LogEvent) -> None:
+    kept = {key: value for key, value in event.items() if key in KEPT}
+    event.clear()
+    event.update(kept)
+
+
+@define
+class Bucket:
+    """A burst of lines, and then so many a second."""
+
+    burst: float
+    per_s: float
+    _left: float = math.inf
+    _at: float = 0.0
+
+    def holds(self, now: float) -> bool:
+        """Say whether there is a line left."""
+        self._left = min(self.burst, self._left + max(0.0, now - self._at) * self.per_s)
+        self._at = now
+        return self._left >= 1.0
+
+    def take(self) -> None:
+        """Take a line."""
+        self._left -= 1.0
+
+    @property
+    def full(self) -> bool:
+        """Whether nothing is missing, as of the last look."""
+        return self._left >= self.burst
+
+
+class Ration:
+    """How many lines may be written, of each kind and in all, and what was left out.
+
+    Times are seconds by any clock that does not step; they are arguments.
+    """
+
+    def __init__(self) -> None:
+        self._all = Bucket(BURST, PER_S)
+        self._kinds: dict[str, Bucket] = {}
+        self._left_out: dict[str, int] = {}
+        self._tell_at = math.inf
+
+    def take(self, kind: str, now: float) -> bool:
+        """Say whether a line may be written, and count it, or that it was left out."""
+        bucket = self._bucket(kind, now)
+        if bucket.holds(now) and self._all.holds(now):
+            bucket.take()
+            self._all.take()
+            return True
+        if not self._left_out:
+            self._tell_at = now + TELL_S
+        known = kind if kind in self._left_out or len(self._left_out) < KINDS else ""
+        self._left_out[known] = self._left_out.get(known, 0) + 1
+        return False
+
+    def due(self, now: float) -> Iterator[tuple[str, int]]:
+        """Give what was left out since it was told last, once it is time: each kind, and how many lines of it."""
+        if now >= self._tell_at:
+            told, self._left_out, self._tell_at = self._left_out, {}, math.inf
+            yield from told.items()
+
+    def _bucket(self, kind: str, now: float) -> Bucket:
+        found = self._kinds.get(kind)
+        if found is None:
+            if len(self._kinds) >= KINDS:
+                self._kinds = {known: bucket for known, bucket in self._kinds.items() if not _rests(bucket, now)}
+            if len(self._kinds) >= KINDS:
+                return Bucket(1.0, 0.0)  # all of them are busy, so the limit of all lines is what counts
+            found = self._kinds[kind] = Bucket(KIND_BURST, KIND_PER_S)
+        return found
+
+
+def _rests(bucket: Bucket, now: float) -> bool:
+    bucket.holds(now)
+    return bucket.full
+
+
+def kind_of(event: LogEvent) -> str:
+    """Name what an event is counted as: who logs it, and its template."""
+    return f"{event.get('log_namespace', '-')}: {event.get('log_format')}"
+
+
 @implementer(ILogObserver)
 class Cleaner:
-    """The observer that stands in front of all others."""
+    """The observer that stands in front of all others.
+
+    What goes beyond its ration is left out, and a line says later how many lines that were. Of what is critical only the
+    traceback is.
+
+    :param tell: takes the event of such a line; by default nobody does.
+    :param seconds: a clock that does not step.
+    """
+
+    def __init__(
+        self,
+        tell: Callable[[LogEvent], object] = lambda event: None,
+        seconds: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._tell, self._seconds = tell, seconds
+        self._ration = Ration()
 
     def __call__(self, event: LogEvent) -> None:
         """Clean an event for those who see it next."""
-        if "text" in event and event.get("log_format") == "{text}":  # kept while there was no observer, and told again
-            return
-        clean(event)
+        if LEFT_OUT in event or ("text" in event and event.get("log_format") == "{text}"):
+            return  # kept while there was no observer, and told again
+        now = self._seconds()
+        for kind, count in self._ration.due(now):
+            self._tell(_summary(kind, count, event))
+        if self._ration.take(kind_of(event), now):
+            clean(event)
+        elif event.get("log_level") is LogLevel.critical:
+            clean(event)
+            event["text"] = _shortened(event["text"])
+        else:
+            leave_out(event)
 
 
-def install(publisher: LogPublisher = globalLogPublisher) -> Cleaner:
+def _shortened(text: str) -> str:
+    """Leave out what stands between the first line and the last, which names the exception."""
+    first, _, rest = text.rstrip().partition("\n")
+    return f"{first} [...] {rest.splitlines()[-1].strip()}" if rest else first
+
+
+def _summary(kind: str, count: int, after: LogEvent) -> LogEvent:
+    return {
+        "log_level": LogLevel.warn,
+        "log_namespace": __name__,
+        "log_time": after.get("log_time", 0.0),
+        "log_format": "{text}",
+        "text": f"{count} lines were left out, all like this: {field(kind)}",
+    }
+
+
+def install(
+    publisher: LogPublisher = globalLogPublisher,
+    seconds: Callable[[], float] = time.monotonic,
+) -> Cleaner:
     """Clean all that is logged from now on for every observer that is added after this."""
-    cleaner = Cleaner()
+    cleaner = Cleaner(publisher, seconds)
     publisher.addObserver(cleaner)
     return cleaner

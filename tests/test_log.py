@@ -2,11 +2,16 @@
 
 import io
 import json
+import re
+from typing import cast
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from twisted.internet.task import Clock
 from twisted.logger import (
+    ILogObserver,
+    LegacyLogObserverWrapper,
     Logger,
     LogLevel,
     LogPublisher,
@@ -14,6 +19,7 @@ from twisted.logger import (
     textFileLogObserver,
 )
 from twisted.python.failure import Failure
+from twisted.python.log import FileLogObserver
 
 from sessiond import log
 from sessiond.entropy import SystemEntropy
@@ -25,8 +31,8 @@ class Sink:
     """A log with the cleaner in front of a text file and a structured one."""
 
     def __init__(self) -> None:
-        self.publisher = LogPublisher()
-        log.install(self.publisher)
+        self.publisher, self.clock = LogPublisher(), Clock()
+        log.install(self.publisher, self.clock.seconds)
         self.text, self.json = io.StringIO(), io.StringIO()
         self.publisher.addObserver(textFileLogObserver(self.text))
         self.publisher.addObserver(jsonFileLogObserver(self.json))
@@ -166,3 +172,96 @@ def test_any_field(text: str) -> None:
     cleaned = log.field(text)
     assert len(cleaned.splitlines()) <= 1
     cleaned.encode("utf-8")
+
+
+def test_flood() -> None:
+    """Of lines of one kind only so many are written, and once it is time one says how many were not."""
+    sink, most = Sink(), int(log.KIND_BURST)
+    for _ in range(5 * most):
+        sink.logger.info("again {number}", number=1)
+    assert sink.text.getvalue().count("again 1") == most
+    sink.logger.info("something else")
+    assert "something else" in sink.text.getvalue()
+    assert "left out" not in sink.text.getvalue()
+    sink.clock.advance(log.TELL_S)
+    sink.logger.info("something else")
+    *_, told, last = sink.text.getvalue().splitlines()
+    assert f"{4 * most} lines were left out, all like this: sessiond.test: again {{number}}" in told
+    assert "something else" in last
+    sink.clock.advance(log.TELL_S)
+    sink.logger.info("something else")
+    assert sink.text.getvalue().count("left out") == 1
+
+
+def test_flood_goes_on() -> None:
+    """While lines keep coming so many a second are written, and each one left out is counted once."""
+    sink, each, times = Sink(), 100, 400
+    for _ in range(times):
+        for _ in range(each):
+            sink.logger.info("again {number}", number=1)
+        sink.clock.advance(0.5)
+    sink.clock.advance(log.TELL_S)
+    sink.logger.info("something else")
+    written = sink.text.getvalue().count("again 1")
+    assert written == pytest.approx(log.KIND_BURST + log.KIND_PER_S * times * 0.5, rel=0.05)
+    left_out = [int(count) for count in re.findall(r"(\d+) lines were left out", sink.text.getvalue())]
+    assert sum(left_out) == each * times - written
+    assert len(left_out) <= times * 0.5 / log.TELL_S + 1
+
+
+def test_flood_of_kinds() -> None:
+    """A text that is made anew each time is bounded too, and costs no memory."""
+    sink = Sink()
+    for number in range(3 * int(log.BURST)):
+        sink.logger.info(f"number {number}")
+    assert len(sink.text.getvalue().splitlines()) <= log.BURST
+    sink.clock.advance(log.TELL_S)
+    before = len(sink.text.getvalue().splitlines())
+    sink.logger.info("something else")
+    assert len(sink.text.getvalue().splitlines()) - before <= log.KINDS + 2
+
+
+def test_flood_of_failures() -> None:
+    """What is critical is never left out, but from some point on its traceback is."""
+    sink, extra = Sink(), 50
+    for _ in range(int(log.KIND_BURST) + extra):
+        sink.logger.failure("it failed", Failure(ValueError("of course")))
+    *_, last = sink.text.getvalue().splitlines()
+    assert last.endswith("it failed [...] Failure: builtins.ValueError: of course")
+    assert sink.text.getvalue().count("it failed") == log.KIND_BURST + extra
+    assert sink.text.getvalue().count("[...]") == extra
+
+
+def test_left_out_is_not_written() -> None:
+    """An observer of the old kind, as twistd has them, writes nothing for a line that was left out."""
+    sink, written = Sink(), io.StringIO()
+    sink.publisher.addObserver(LegacyLogObserverWrapper(cast("ILogObserver", FileLogObserver(written).emit)))
+    for _ in range(2 * int(log.KIND_BURST)):
+        sink.logger.info("again")
+    assert len(written.getvalue().splitlines()) == log.KIND_BURST
+
+
+def test_left_out_twice() -> None:
+    """What was left out while there was no observer stays so when it is told again."""
+    seen = dict[str, object]()
+    cleaner = log.Cleaner(seconds=Clock().seconds)
+    for _ in range(int(log.KIND_BURST) + 1):
+        seen = {"log_format": "{a}", "a": "b", "log_level": LogLevel.info, "log_time": 0.0}
+        cleaner(seen)
+    first = dict(seen)
+    cleaner(seen)
+    assert seen == first
+    assert "log_format" not in seen
+
+
+@given(st.lists(st.tuples(st.integers(0, 5), st.floats(0.0, 100.0)), max_size=200))
+def test_ration(asked: list[tuple[int, float]]) -> None:
+    """Whatever is asked for when, every line is either written or told, and never more than the ration."""
+    ration, now, written, told = log.Ration(), 0.0, 0, 0
+    for kind, passed in asked:
+        now += passed
+        told += sum(count for _, count in ration.due(now))
+        written += sum(ration.take(str(kind), now) for _ in range(300))
+    told += sum(count for _, count in ration.due(now + log.TELL_S))
+    assert written + told == 300 * len(asked)
+    assert written <= log.BURST + log.PER_S * now

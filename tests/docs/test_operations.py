@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from sessiond import __main__ as command_line
+from sessiond import log
 from sessiond.boot import daemon, instance, parts
 from sessiond.broker import alarm, journal, leasing
 from sessiond.config import parse
@@ -176,6 +177,11 @@ def test_numbers_are_the_daemons_own() -> None:
         f"takes at most {daemon.STOP_S:.0f} seconds",
         f"{bodies.BODY_BYTES // 1024} KiB of body",
         f"{wire.HEADERS} headers, {wire.HEAD_BYTES // 1024} KiB of them",
+        f"cut at {log.FIELD_CHARACTERS} characters",
+        f"at {log.TEXT_CHARACTERS >> 10} KiB",
+        f"one kind {log.KIND_BURST:.0f} may come at once and {log.KIND_PER_S:.0f} a second then",
+        f"all lines {log.BURST:.0f} and {log.PER_S:.0f};",
+        f"how many, after {log.TELL_S:.0f} s",
         f"{wire.CLOSE_S:.0f} s until it must let go",
         f'(``wait: "ready"``) - {orders.WAIT_S:.0f} s',
         f"how many, every {door.WARN_S:.0f} s",
