@@ -245,8 +245,8 @@ def kind_of(event: LogEvent) -> str:
 class Cleaner:
     """The observer that stands in front of all others.
 
-    What goes beyond its ration is left out, and a line says later how many lines that were. Of what is critical only the
-    traceback is.
+    What goes beyond its ration is left out, and a line says later how many lines that were. Of what is critical only
+    the traceback is.
 
     :param tell: takes the event of such a line; by default nobody does.
     :param seconds: a clock that does not step.
