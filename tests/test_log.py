@@ -3,14 +3,13 @@
 import io
 import json
 import re
-from typing import cast
+from typing import Any, cast
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet.task import Clock
 from twisted.logger import (
-    ILogObserver,
     LegacyLogObserverWrapper,
     Logger,
     LogLevel,
@@ -235,7 +234,7 @@ def test_flood_of_failures() -> None:
 def test_left_out_is_not_written() -> None:
     """An observer of the old kind, as twistd has them, writes nothing for a line that was left out."""
     sink, written = Sink(), io.StringIO()
-    sink.publisher.addObserver(LegacyLogObserverWrapper(cast("ILogObserver", FileLogObserver(written).emit)))
+    sink.publisher.addObserver(LegacyLogObserverWrapper(cast("Any", FileLogObserver(written).emit)))
     for _ in range(2 * int(log.KIND_BURST)):
         sink.logger.info("again")
     assert len(written.getvalue().splitlines()) == log.KIND_BURST

@@ -12,7 +12,7 @@ from typing import Any
 
 from attrs import frozen
 from twisted.internet.interfaces import IAddress, IReactorTime
-from twisted.internet.protocol import connectionDone
+from twisted.internet.protocol import Protocol, connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web import http
@@ -55,6 +55,18 @@ class DoorChannel(WebChannel):
         if self.forget is not None:
             self.forget(self)
         super().connectionLost(reason)
+
+
+class TurnedAway(Protocol):
+    """A connection that is closed at once.
+
+    A factory may say ``None`` instead, but below TLS Twisted then leaves the connection open for ever.
+    """
+
+    def connectionMade(self) -> None:
+        """Close it."""
+        if self.transport is not None:
+            self.transport.loseConnection()
 
 
 class Crowd:
@@ -117,12 +129,12 @@ class DoorSite(WebSite):
         self._warned_at: float | None = None
 
     def buildProtocol(self, addr: IAddress | None) -> Any:
-        """Let a connection in; ``None`` closes it at once."""
+        """Let a connection in, or turn it away."""
         source = source_of(addr)
         why_not = self._crowd.why_not(source)
         if why_not is not None:
             self._warn(source, why_not)
-            return None
+            return TurnedAway()
         channel = super().buildProtocol(addr)
         channel.forget = lambda gone: self._crowd.drop(source, gone)
         self._crowd.add(source, channel)

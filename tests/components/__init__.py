@@ -27,6 +27,8 @@ PACKAGES: Mapping[str, str] = {
     "unshare": "util-linux",
     "mount": "mount",
     "ip": "iproute2",
+    "nginx": "nginx-light",
+    "haproxy": "haproxy",
 }
 """Program (found on the PATH) or file, and the Debian package that brings it."""
 

@@ -8,6 +8,8 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from tests.components import PACKAGES, missing
@@ -15,6 +17,10 @@ from tests.components.wstest import SUITE, install_wstest
 
 APT = ["apt-get", "-q", "-o", "DPkg::Lock::Timeout=120"]
 """Another installation may be running: it is waited for, seconds."""
+
+
+POLICY = Path("/usr/sbin/policy-rc.d")
+"""What Debian's packages ask whether they may start what they bring (invoke-rc.d(8))."""
 
 
 def may_install() -> bool:
@@ -30,8 +36,23 @@ def install(packages: list[str]) -> None:
     :raises subprocess.CalledProcessError: apt-get could not.
     """
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    for step in (["update"], ["install", "-y", "--no-install-recommends", *packages]):
-        subprocess.run([*APT, *step], env=environment, stdin=subprocess.DEVNULL, check=True)
+    with nothing_starts():
+        for step in (["update"], ["install", "-y", "--no-install-recommends", *packages]):
+            subprocess.run([*APT, *step], env=environment, stdin=subprocess.DEVNULL, check=True)
+
+
+@contextmanager
+def nothing_starts(policy: Path = POLICY) -> Iterator[None]:
+    """Keep servers from being started where they are installed: tests start their own, elsewhere."""
+    if policy.exists():
+        yield
+        return
+    policy.write_text("#!/bin/sh\nexit 101\n", encoding="ascii")  # "not allowed", to whatever is asked
+    try:
+        policy.chmod(0o755)
+        yield
+    finally:
+        policy.unlink()
 
 
 def main() -> int:
@@ -50,4 +71,5 @@ def main() -> int:
     return 0
 
 
-sys.exit(main())
+if __name__ == "__main__":
+    sys.exit(main())

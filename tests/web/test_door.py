@@ -85,12 +85,9 @@ class House:
 
     def call(self, address: IAddress = HERE) -> tuple[DoorChannel, Transport] | None:
         """Connect; ``None`` where that was turned away."""
-        channel = self.site.buildProtocol(address)
-        if channel is None:
-            return None
-        transport = Transport()
+        channel, transport = self.site.buildProtocol(address), Transport()
         channel.makeConnection(transport)
-        return channel, transport
+        return (channel, transport) if transport.is_open() else None
 
     def enter(self, address: IAddress = HERE) -> tuple[DoorChannel, Transport]:
         """Connect, which must succeed."""

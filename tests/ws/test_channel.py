@@ -12,7 +12,7 @@ from sessiond.broker import Reservation
 from sessiond.core.events import Release
 from sessiond.core.values import State
 from sessiond.tunnel.client import UNCUT_S
-from sessiond.web.door import Door
+from sessiond.web.door import Door, TurnedAway
 from tests.fakes.frames import ACCEPT, BINARY, KEY, PONG, close, frame, payload_of, request
 from tests.fakes.launchers import ByHand, DiesAtOnce, NeverReady
 from tests.reactor import LoggedFailures
@@ -116,7 +116,7 @@ def test_the_door_is_told() -> None:
     for _ in range(3):
         visitor = house.visit(ask(made.token))
         assert visitor.status == 101
-        assert house.site.buildProtocol(visitor.wire.getPeer()) is None
+        assert isinstance(house.site.buildProtocol(visitor.wire.getPeer()), TurnedAway)
         house.answer_dial().end()
         visitor.wire.vanish()
         house.advance(2)
