@@ -81,8 +81,11 @@ def test_name_of_ten_megabytes(place: Place, where: str) -> None:
     name = "x" * (10 * MIB)
     with growing(place, service("any", str(PROGRAMS / "wait.py"), "${port}")) as growth:
         host, _, port = growth.daemon.netloc.partition(":")
-        body = {"owner": {"service": "any", "owner": name}, "service": {"service": name}}
-        body["option"] = {"service": "any", "options": {name: name}}
+        body: dict[str, dict[str, object]] = {
+            "owner": {"service": "any", "owner": name},
+            "service": {"service": name},
+            "option": {"service": "any", "options": {name: name}},
+        }
         path = f"/{name}" if where == "path" else "/api/v1/sessions"
         lines = [f"{name if where == 'method' else 'POST'} {path} HTTP/1.1", f"Host: {growth.daemon.netloc}"]
         lines += [f"X-Name: {name}"] if where == "header" else []

@@ -12,7 +12,7 @@ import pytest
 from tests.e2e.places import Place
 from tests.fakes.frames import BINARY, CONTINUATION, PING, PONG, close, frame
 from tests.hostile.legs import MIB, RELAYS, Client, accept, begin, ended, fixed, gone, join, listen, port_of
-from tests.hostile.test_half_closed import digest
+from tests.security.test_11_half_closed import digest
 
 EVERY_S = 0.001
 BYTES = os.urandom(16 * MIB)
