@@ -19,6 +19,7 @@ from sessiond.core.errors import ConfigError
 from sessiond.core.services import (
     Caps,
     Choice,
+    File,
     FixedTarget,
     Frames,
     Framing,
@@ -111,7 +112,8 @@ count = 4
 title = "A viewer"
 kind = "http"
 launcher = "process"
-command = ["/usr/bin/viewer", "${port}", ":${display}", "${options.size}", "${options.depth}", "${options.file}"]
+command = ["/usr/bin/viewer", "${port}", ":${display}", "${options.size}", "${options.depth}", "${options.name}",
+           "${options.file}"]
 pool = "seats"
 launch = "warm"
 warm = 2
@@ -133,7 +135,8 @@ needs = ["viewer"]
 stop = ["drain 1m", "ask 10s", "term 500ms"]
 options.size = { type = "choice", of = ["small", "large"], default = "large" }
 options.depth = { type = "integer", minimum = 8, maximum = 32, default = 24 }
-options.file = { type = "pattern", pattern = "[a-z]+", default = "cube", max_length = 20 }
+options.name = { type = "pattern", pattern = "[a-z]+", default = "cube", max_length = 20 }
+options.file = { type = "file", root = "models/../parts", default = "cube.stl", suffixes = [".stl"] }
 limits = { idle = "30m", lifetime = "8h", lifetime_cap = "1d", liveliness = "60s", suspect = "30s", warning = "off" }
 """
     )
@@ -146,7 +149,10 @@ limits = { idle = "30m", lifetime = "8h", lifetime_cap = "1d", liveliness = "60s
         title="A viewer",
         kind=Kind.HTTP,
         launcher="process",
-        command=("/usr/bin/viewer", "${port}", ":${display}", "${options.size}", "${options.depth}", "${options.file}"),
+        command=(
+            *("/usr/bin/viewer", "${port}", ":${display}", "${options.size}", "${options.depth}", "${options.name}"),
+            "${options.file}",
+        ),
         pool="seats",
         group="designers",
         ready=Readiness(ReadyWhen.HTTP, "/alive"),
@@ -164,7 +170,8 @@ limits = { idle = "30m", lifetime = "8h", lifetime_cap = "1d", liveliness = "60s
         options={
             "size": Choice(("small", "large"), "large"),
             "depth": Integer(8, 32, 24),
-            "file": Pattern("[a-z]+", "cube", 20),
+            "name": Pattern("[a-z]+", "cube", 20),
+            "file": File("/etc/sessiond/parts", "cube.stl", (".stl",)),
         },
         plan=Plan(
             limits=built.plan.limits,
@@ -367,6 +374,20 @@ WRONG = [
         CLOCK + 'options.x = { type = "pattern", pattern = "(", default = "" }',
         "services.clock.options.x.pattern: not a regular expression: *",
     ),
+    (
+        CLOCK + 'options.x = { type = "pattern", pattern = "(a+)+", default = "a" }',
+        "services.clock.options.x.pattern: some text of 256 characters would hold up the daemon: *",
+    ),
+    (CLOCK + 'options.x = { type = "file", default = "a" }', "services.clock.options.x.root: is needed"),
+    (
+        CLOCK + 'options.x = { type = "file", root = "/srv", default = "../a" }',
+        "services.clock.options.x.default: is not a value that the option allows",
+    ),
+    (
+        CLOCK + 'options.x = { type = "file", root = "/srv", default = "a", suffixes = ["stl"] }',
+        "services.clock.options.x.suffixes: a name's end with its dot is needed",
+    ),
+    (CLOCK + 'options = "any"', "services.clock.options: a table is needed"),
     (FIXED, "services.old.target: either host and port, or socket is needed"),
     (FIXED + 'target = { port = 1, socket = "/x" }', "services.old.target: either host and port, or socket *"),
     (FIXED + 'target = { host = "h", socket = "/x" }', "services.old.target.host: contradicts socket"),

@@ -2,26 +2,36 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable
+from pathlib import Path
 
-from sessiond.config.table import Table, list_of, text, whole
+from sessiond.config.patterns import costs_little
+from sessiond.config.table import Table, list_of, matching, text, whole
 from sessiond.config.units import Unfit
 from sessiond.core.errors import Refused
 from sessiond.core.options import check
-from sessiond.core.services import Choice, Integer, OptionType, Pattern
+from sessiond.core.services import Choice, File, Integer, OptionType, Pattern
 
 LARGEST = 2**53 - 1
 """The largest whole number that JSON carries unchanged to every client."""
+REMEDY = "repeat nothing that is repeated in itself, write possessive repeats (x++, x*+), or lower max_length"
 
 
-def read_options(service: Table) -> dict[str, OptionType]:
-    """Read the options of a service, by name."""
+SUFFIX = matching(r"\.[^/\0]{1,32}", "a name's end with its dot")
+
+
+def read_options(service: Table, folder: Path) -> dict[str, OptionType]:
+    """Read the options of a service, by name.
+
+    :param folder: what a relative ``root`` begins at.
+    """
     found: dict[str, OptionType] = {}
     for name, table in service.tables("options"):
         if not re.fullmatch(r"[a-z][a-z0-9_]{0,31}", name, re.ASCII):
             table.fault("", "an option's name is a lower-case letter, then letters, digits and underscores")
-        option = READERS[table.need("type", _type, "choice")](table)
+        option = READERS[table.need("type", _type, "choice")](table, folder)
         table.done()
         _check_default(name, option, table)
         found[name] = option
@@ -34,14 +44,14 @@ def _type(value: object) -> str:
     return value
 
 
-def _choice(table: Table) -> OptionType:
+def _choice(table: Table, folder: Path) -> OptionType:
     of = table.need("of", list_of(text), ("",))
     if not of or len(set(of)) != len(of):
         table.fault("of", "a list of different texts is needed")
     return Choice(of, table.need("default", text, of[0] if of else ""))
 
 
-def _integer(table: Table) -> OptionType:
+def _integer(table: Table, folder: Path) -> OptionType:
     number = whole(-LARGEST, LARGEST)
     first = table.need("minimum", number, 0)
     last = table.need("maximum", number, LARGEST)
@@ -50,15 +60,24 @@ def _integer(table: Table) -> OptionType:
     return Integer(first, last, table.need("default", number, first))
 
 
-def _pattern(table: Table) -> OptionType:
+def _pattern(table: Table, folder: Path) -> OptionType:
     pattern = table.need("pattern", _regular_expression, ".*")
-    return Pattern(pattern, table.need("default", _any_text, ""), table.read("max_length", whole(1, 4096), 256))
+    max_length = table.read("max_length", whole(1, 4096), 256)
+    if not costs_little(pattern, max_length):
+        table.fault("pattern", f"some text of {max_length} characters would hold up the daemon: {REMEDY}")
+    return Pattern(pattern, table.need("default", _any_text, ""), max_length)
+
+
+def _file(table: Table, folder: Path) -> OptionType:
+    # As the operator wrote it, links included: where they lead is seen at each launch.
+    root = os.path.normpath(folder / table.need("root", text, "."))
+    return File(root, table.need("default", text, ""), table.read("suffixes", list_of(SUFFIX), ()))
 
 
 def _regular_expression(value: object) -> str:
     try:
         re.compile(text(value))
-    except re.error as error:
+    except (re.error, OverflowError, RecursionError) as error:
         raise Unfit(f"not a regular expression: {error}") from None
     return text(value)
 
@@ -79,4 +98,9 @@ def _check_default(name: str, option: OptionType, table: Table) -> None:
         table.fault("default", "is not a value that the option allows")
 
 
-READERS: dict[str, Callable[[Table], OptionType]] = {"choice": _choice, "integer": _integer, "pattern": _pattern}
+READERS: dict[str, Callable[[Table, Path], OptionType]] = {
+    "choice": _choice,
+    "integer": _integer,
+    "pattern": _pattern,
+    "file": _file,
+}

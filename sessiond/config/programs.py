@@ -38,11 +38,11 @@ class Launched:
 def read_program(service: Service, table: Table, folder: Path) -> Service:
     """Give the service with its program's part read from its table.
 
-    :param folder: what a relative ``directory`` begins at.
+    :param folder: what a relative ``directory``, and a file option's ``root``, begin at.
     """
     command = table.need("command", list_of(_argument), ("true",))
     _check_program(command, table)
-    options = read_options(table)
+    options = read_options(table, folder)
     env = _read_env(table)
     directory = table.read("directory", text, None)
     launched = _read_launched(service.kind, table, options, (*command, *env.values(), directory or ""))

@@ -6,7 +6,10 @@ import re
 from collections.abc import Mapping
 
 from sessiond.core.errors import Code, Refused, repeated
-from sessiond.core.services import Choice, Integer, OptionType, Scalar
+from sessiond.core.services import Choice, File, Integer, OptionType, Pattern, Scalar
+
+LONGEST_PATH = 1024
+"""How many characters the path of a file may have."""
 
 
 def check_options(declared: Mapping[str, OptionType], given: Mapping[str, object]) -> dict[str, Scalar]:
@@ -32,10 +35,24 @@ def check(name: str, kind: OptionType, value: object) -> Scalar:
         return value
     if not isinstance(value, str) or value.startswith("-") or not value.isprintable():
         raise Refused(Code.BAD_OPTION, f"{name}: not an allowed text")
-    if isinstance(kind, Choice):
-        allowed = value in kind.of
-    else:
-        allowed = len(value) <= kind.max_length and re.fullmatch(kind.pattern, value) is not None
-    if not allowed:
+    if not _allows(kind, value):
         raise Refused(Code.BAD_OPTION, f"{name}: not an allowed value")
     return value
+
+
+def _allows(kind: Choice | Pattern | File, value: str) -> bool:
+    if isinstance(kind, Choice):
+        return value in kind.of
+    if isinstance(kind, File):
+        return len(value) <= LONGEST_PATH and stays_below(value) and value.endswith(kind.suffixes or "")
+    # The length first: it bounds the work that the expression can make (config.patterns).
+    return len(value) <= kind.max_length and re.fullmatch(kind.pattern, value) is not None
+
+
+def stays_below(path: str) -> bool:
+    """Say whether a path names something below the folder that it begins at, as far as its text tells.
+
+    So it has no empty part (it would be absolute, or end with a slash), and none that begins with a dot: that is the
+    folder above, or hidden.
+    """
+    return all(part and not part.startswith(".") for part in path.split("/"))

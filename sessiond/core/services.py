@@ -116,7 +116,20 @@ class Pattern:
     max_length: int = 256
 
 
-OptionType = Choice | Integer | Pattern
+@frozen
+class File:
+    """An option that takes the path of a file below a folder; the program gets the file's real path.
+
+    :ivar root: the folder, absolute; what lies in it is looked at when the program is started.
+    :ivar suffixes: how the file's name may end; none allows every name.
+    """
+
+    root: str
+    default: str
+    suffixes: tuple[str, ...] = ()
+
+
+OptionType = Choice | Integer | Pattern | File
 
 
 @frozen

@@ -95,6 +95,20 @@ def environment_of(
     return {"PYTHONUNBUFFERED": "1", **passed, **named, **marks.variables()}
 
 
+def directory_of(service: Service, values: Mapping[str, Scalar]) -> str | None:
+    """Give the folder that a program is started in, ``None`` for the daemon's own.
+
+    :raises CommandError: what was put in would lead out of it.
+    :raises PlaceholderError: a placeholder can't be filled.
+    """
+    if service.directory is None:
+        return None
+    found = fill(service.directory, values)
+    if ".." in Path(found).parts and ".." not in Path(service.directory).parts:
+        raise CommandError("the folder to start in would be above the one that is configured")
+    return found
+
+
 def missing(command: str, path: str | None, directory: str | None) -> str | None:
     """Say why a command can't be run, ``None`` if it can as far as one sees without running it.
 
@@ -122,8 +136,9 @@ def _identity(service: Service, user: tuple[int, int] | None, tools: Tools) -> l
 
 
 def _directory(service: Service, values: Mapping[str, Scalar], tools: Tools, command: list[str]) -> list[str]:
-    if service.directory is None:
+    directory = directory_of(service, values)
+    if directory is None:
         return []
     if "=" in command[0]:  # env would take it for a variable
         raise CommandError("a command whose path holds a '=' can't be run with a directory set")
-    return [tools.env, "-C", fill(service.directory, values)]
+    return [tools.env, "-C", directory]

@@ -23,7 +23,8 @@ from sessiond.core.session import Session
 from sessiond.core.values import Endpoint, Exit, LeaseKind, Stdio, Tcp, Unix
 from sessiond.launchers.census import of_launch, of_strays
 from sessiond.launchers.child import ProcessChild, Watches, remove_folder
-from sessiond.launchers.command import CommandError, Marks, Tools, argv_of, environment_of, missing
+from sessiond.launchers.command import CommandError, Marks, Tools, argv_of, directory_of, environment_of, missing
+from sessiond.launchers.files import FileError, with_real_paths
 from sessiond.launchers.inotify import GrowthWatch
 from sessiond.launchers.output import KEPT_BYTES, OutputFile
 from sessiond.launchers.placeholders import PlaceholderError, fill, values_of
@@ -88,7 +89,7 @@ class ProcessLauncher:
             return NeverLaunched(tell, f"no private folder: {error.strerror}")
         try:
             return self._launch_in(folder, endpoint, session, service, tell)
-        except (LaunchError, CommandError, PlaceholderError) as refusal:
+        except (LaunchError, CommandError, FileError, PlaceholderError) as refusal:
             return NeverLaunched(tell, str(refusal), folder)
         except ValueError:  # text that no argument can hold; the texts above are ours, this one's is not
             log.failure("can't launch session {id}", id=session.id)
@@ -146,7 +147,7 @@ class ProcessLauncher:
     def _launch_in(
         self, folder: Path, endpoint: Endpoint, session: Session, service: Service, tell: Tell
     ) -> ProcessChild:
-        values = self._values(session, endpoint)
+        values = self._values(session, service)
         user = user_of(service)
         argv = argv_of(service, values, self._tools, user)
         marks = Marks(session.id, session.nonce, session.child_secret, self._instance, folder)
@@ -179,7 +180,7 @@ class ProcessLauncher:
         finally:
             os.close(nothing)
 
-    def _values(self, session: Session, endpoint: Endpoint) -> dict[str, Scalar]:
+    def _values(self, session: Session, service: Service) -> dict[str, Scalar]:
         server: dict[str, Scalar] = {
             "socket": str(self._runtime / folder_name(session.id) / SOCKET_NAME),
             "id": session.id,
@@ -189,7 +190,7 @@ class ProcessLauncher:
         server |= {lease.kind.value: lease.number for lease in reversed(session.leases)}
         if session.slot is not None:
             server["index"] = session.slot
-        return values_of(server, session.options)
+        return values_of(server, with_real_paths(service.options, session.options))
 
     def _check_command(self, service: Service, values: Mapping[str, Scalar], environment: Mapping[str, str]) -> None:
         """Refuse at once what can't be run, with a cause that names it.
@@ -198,7 +199,7 @@ class ProcessLauncher:
         """
         if not service.command:
             raise LaunchError("the service has no command")
-        directory = fill(service.directory, values) if service.directory is not None else None
+        directory = directory_of(service, values)
         if directory is not None and not Path(directory).is_dir():
             raise LaunchError("the service's directory does not exist")
         why = missing(fill(service.command[0], values), environment.get("PATH"), directory)

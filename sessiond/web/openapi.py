@@ -65,6 +65,7 @@ OPTION: Json = {
         record({"type": {"const": "choice"}, "of": listing(TEXT), "default": TEXT}),
         record({"type": {"const": "integer"}, "minimum": WHOLE, "maximum": WHOLE, "default": WHOLE}),
         record({"type": {"const": "pattern"}, "pattern": TEXT, "max_length": WHOLE, "default": TEXT}),
+        record({"type": {"const": "file"}, "suffixes": listing(TEXT), "max_length": WHOLE, "default": TEXT}),
     ]
 }
 SESSION = record(

@@ -7,7 +7,8 @@ from typing import Any
 from urllib.parse import quote
 
 from sessiond.broker import Broker, Issued
-from sessiond.core.services import Choice, Integer, OptionType, ReadyWhen, Service
+from sessiond.core.options import LONGEST_PATH
+from sessiond.core.services import Choice, File, Integer, OptionType, ReadyWhen, Service
 from sessiond.core.session import Session
 from sessiond.core.values import State
 from sessiond.web.access import Face
@@ -36,6 +37,9 @@ def option_shape(option: OptionType) -> Shape:
     if isinstance(option, Integer):
         bounds = {"minimum": option.minimum, "maximum": option.maximum}
         return {"type": "integer", **bounds, "default": option.default}
+    if isinstance(option, File):
+        names = {"suffixes": list(option.suffixes), "max_length": LONGEST_PATH}
+        return {"type": "file", **names, "default": option.default}
     limits = {"pattern": option.pattern, "max_length": option.max_length}
     return {"type": "pattern", **limits, "default": option.default}
 

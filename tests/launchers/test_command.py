@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from sessiond.core.services import Rlimits
-from sessiond.launchers.command import CommandError, Marks, Tools, argv_of, environment_of, missing
+from sessiond.launchers.command import CommandError, Marks, Tools, argv_of, directory_of, environment_of, missing
 from tests.contracts.launcher import make_service
 
 TOOLS = Tools("/b/setsid", "/b/env", "/b/prlimit", "/b/setpriv")
@@ -63,6 +63,21 @@ def test_equals_sign() -> None:
     """A command that env would take for a variable is refused."""
     with pytest.raises(CommandError, match="'='"):
         argv_of(make_service(command=("/opt/a=b/prog",), directory="/srv"), {}, TOOLS, None)
+
+
+@pytest.mark.parametrize(("value", "filled"), [("a/b", "/srv/a/b"), ("a..b", "/srv/a..b"), ("/etc", "/srv//etc")])
+def test_directory_below(value: str, filled: str) -> None:
+    """A value leads further down from a folder that the service names."""
+    service = make_service(directory="/srv/${options.x}")
+    assert directory_of(service, {"options.x": value}) == filled
+
+
+@pytest.mark.parametrize("value", ["..", "../etc", "a/../../etc", "a/.."])
+def test_directory_above(value: str) -> None:
+    """No value leads above it."""
+    service = make_service(directory="/srv/${options.x}")
+    with pytest.raises(CommandError, match="above"):
+        directory_of(service, {"options.x": value})
 
 
 def test_environment() -> None:
