@@ -16,6 +16,7 @@ from sessiond.meters import Meters
 from sessiond.web.access import Access, Face
 from sessiond.web.api import api_tree
 from sessiond.web.door import Door, DoorSite
+from sessiond.web.guard import Guarded
 from sessiond.web.health import Health, Metrics, Pressure, Readiness
 from sessiond.web.leaf import Branch
 from sessiond.web.portal import page, pages
@@ -84,13 +85,13 @@ def tree_of(listener: Listener, sources: Sources) -> Root:
     if serves == {Served.TUNNEL}:
         # A port of its own has no other path that a client could mean.
         return Root(sources.tunnel(face))
-    root = Root(None if whole is None else Files(whole.folder, whole.listing))
+    root = Root(None if whole is None else Guarded(Files(whole.folder, whole.listing), face))
     for folder in folders:
         if folder is not whole:
-            mount(root, folder.path, Files(folder.folder, folder.listing))
+            mount(root, folder.path, Guarded(Files(folder.folder, folder.listing), face))
     if Served.PORTAL in serves:
-        root.putChild(b"", page())
-        root.putChild(b"pages", pages())
+        root.putChild(b"", Guarded(page(), face))
+        root.putChild(b"pages", Guarded(pages(), face))
     if Served.API in serves:
         mount(root, "/api/v1", api_tree(sources.broker, sources.access, face))
     if Served.TUNNEL in serves:

@@ -22,6 +22,7 @@ from sessiond.web.origins import Origin, names_local, read_host, read_origin, re
 BEARER = re.compile(r"bearer +(?P<token>[A-Za-z0-9._~+/=-]{1,512})", re.IGNORECASE | re.ASCII)
 """RFC 6750 section 2.1."""
 
+OTHER_ORIGIN = "this origin may not call"
 OUR_OWN_PAGES = (None, "same-origin", "none")
 """What ``Sec-Fetch-Site`` says of a request that no other site has caused; older browsers and programs say nothing."""
 
@@ -219,7 +220,7 @@ class Access:
         :raises Refused: ``forbidden``.
         """
         if origin is not None and not face.admits_origin(origin, host):
-            raise Refused(Code.FORBIDDEN, "this origin may not call")
+            raise Refused(Code.FORBIDDEN, OTHER_ORIGIN)
 
     def _known(self, token: str) -> Caller:
         caller = self._callers.get(digest(token))
@@ -257,6 +258,19 @@ def check_unproven(request: Request, face: Face, origin: str | None, host: str |
         raise Refused(Code.FORBIDDEN, "this Host is not served here; name it in the listener's hosts")
     if origin is None and header(request, "Sec-Fetch-Site") not in OUR_OWN_PAGES:
         raise Refused(Code.FORBIDDEN, "other sites may not call")
+
+
+def check_reader(request: Request, face: Face) -> None:
+    """Let a request pass for what needs no token, unless it is another site's; a link there may lead here.
+
+    :raises Refused: ``bad-request``, or ``forbidden``.
+    """
+    host, origin = header(request, "Host"), header(request, "Origin")
+    if origin is not None and not face.admits_origin(origin, host):
+        raise Refused(Code.FORBIDDEN, OTHER_ORIGIN)
+    followed = header(request, "Sec-Fetch-Mode") == "navigate" and request.method == b"GET"
+    if face.callers is Callers.ANYONE and not (followed and face.admits_host(host, _local(request.getHost()))):
+        check_unproven(request, face, origin, host)
 
 
 def _local(address: IAddress) -> tuple[str, int] | None:

@@ -6,7 +6,7 @@ from twisted.web.resource import Resource
 from twisted.web.server import Request
 
 from sessiond.broker import Broker
-from sessiond.web.access import Access, Caller, Face
+from sessiond.web.access import NOBODY, Access, Caller, Face, check_reader
 from sessiond.web.answers import Answer
 from sessiond.web.api_services import Services
 from sessiond.web.api_sessions import Sessions
@@ -16,11 +16,12 @@ from sessiond.web.openapi import DOCUMENT
 
 
 class OpenApi(ApiLeaf):
-    """The description of the API; it is no secret, so nobody is asked."""
+    """The description of the API; it is no secret, so nobody is asked for a token."""
 
     def admit(self, request: Request, verb: str) -> Caller:
-        """Let everybody read it."""
-        return Caller()
+        """Let everybody read it but other sites."""
+        check_reader(request, self._face)
+        return NOBODY
 
     async def get(self, request: Request, caller: Caller) -> Answer:
         """Give it."""

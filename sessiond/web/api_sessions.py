@@ -191,6 +191,8 @@ class Reports(JsonLeaf):
 
     def admit(self, request: Request, verb: str) -> Caller:
         """Let the session's own program pass, and nobody know whether there is such a session."""
+        if header(request, "Origin") is not None:
+            raise Refused(Code.FORBIDDEN, "a page is no program")
         given = (bearer_of(request) or "").encode()
         try:
             secret = self._broker.session(self._id).child_secret.encode()
