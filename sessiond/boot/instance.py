@@ -79,16 +79,17 @@ def claim_abandoned(state_dir: Path) -> list[Instance]:
 
 
 def open_private(folder: Path) -> int:
-    """Make a folder if it is not there, with those above it, and open it; only the folder itself is looked at.
+    """Make a folder if it is not there, with those above it, and open it.
+
+    Of those above it is only asked that not everybody can put another folder in its place.
 
     :returns: its descriptor.
     :raises FolderError: it is not private, not ours, or can't be made.
     """
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
+        _make_above(folder)
         _make(folder, None)
-        # systemd puts a link where it keeps the folders of users that it makes up, so a link is followed here.
-        opened = os.open(folder, OPEN_FOLDER)
+        opened = _open_or_follow(folder)
     except OSError as error:
         raise FolderError(f"{folder}: {error.strerror}") from None
     return _checked(opened, folder)
@@ -167,6 +168,36 @@ def _open_below(above: int, name: str, path: Path) -> int:
     except OSError as error:
         raise FolderError(f"{path}: {error.strerror}") from None
     return _checked(opened, path)
+
+
+def _make_above(folder: Path) -> None:
+    """Make the folders above one, for everybody to look into and nobody to write, and look at those that are there."""
+    for above in reversed(folder.parents):
+        try:
+            os.mkdir(above, 0o755)
+        except OSError:  # it is there, or another one is told when the folder itself can't be made
+            pass
+    for above in Path(os.path.realpath(folder)).parents:
+        mode = above.stat().st_mode
+        if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
+            raise FolderError(f"{folder}: everybody may rename what is in {above}")
+
+
+def _open_or_follow(folder: Path) -> int:
+    """Open a folder, through a link only if nobody but root and ourselves can have made that.
+
+    systemd puts a link where it keeps the folders of users that it makes up. A stranger's could lead to any private
+    folder of ours.
+    """
+    try:
+        return os.open(folder, OPEN_FOLDER | os.O_NOFOLLOW)
+    except OSError:
+        found = os.lstat(folder)
+        if not stat.S_ISLNK(found.st_mode):
+            raise
+        if found.st_uid not in (0, os.geteuid()):
+            raise FolderError(f"{folder}: is a link of user {found.st_uid}") from None
+        return os.open(folder, OPEN_FOLDER)
 
 
 def _make(folder: Path | str, above: int | None) -> None:
