@@ -3,57 +3,18 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 import threading
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from sessiond.launchers.procfs import children_of
 from tests.components import lack, needs
 from tests.e2e.places import Place
-from tests.e2e.running import LIMIT_S, Answer, Running, launched_below, running, until
+from tests.e2e.running import LIMIT_S, Answer, launched_below, running, until
+from tests.e2e.services import LAUNCHERS, converse, echo, serves_on, service
 from tests.e2e.wire import Tunnel
-
-OWN = Path(__file__).parent / "programs"
-LAUNCHERS = Path(__file__).parents[1] / "launchers" / "programs"
-
-
-def service(name: str, program: Path, *arguments: str, limits: str = "", **keys: Any) -> str:
-    """Write a service that runs one of the little programs."""
-    command = ["${python}", "-S", str(program), *arguments]
-    table = {"kind": "tcp", "launcher": "process", "command": command, "count": 1, **keys}
-    lines = [f"{key} = {json.dumps(value)}" for key, value in table.items()]
-    return "\n".join([f"[services.{name}]", *lines, f"limits = {{ {limits} }}", ""])
-
-
-def echo(place: Place, **keys: Any) -> str:
-    """Write the service that shows whether the daemon serves on."""
-    first, last = place.ports
-    return service("echo", OWN / "echo.py", "${port}", ports=f"{first}-{last}", **keys)
-
-
-def serves_on(daemon: Running) -> None:
-    """See that the daemon is well: it says so, and a session of another service works from start to end."""
-    assert daemon.call("GET", "/healthz").status == 200
-    made = daemon.order("echo")
-    assert made.status == 201, made
-    with Tunnel(made.json["tunnel_url"]) as tunnel:
-        converse(tunnel)
-    assert daemon.release(made.json["id"]).status == 200
-    daemon.ended(made.json["id"])
-    until(lambda: children_of(daemon.pid) == [], "no child is left, dead or alive")
-    assert all(service["used"] == 0 for service in daemon.call("GET", "/api/v1/services").json["services"])
-    assert "Traceback" not in daemon.text
-
-
-def converse(tunnel: Tunnel) -> None:
-    """Send something through a tunnel, and see that the program answers."""
-    tunnel.send(b"still here")
-    assert tunnel.read_until(b"STILL HERE")
 
 
 def test_never_listens(place: Place) -> None:
@@ -125,60 +86,6 @@ def test_ignores_term(place: Place) -> None:
         assert (stopping.json["state"], stopping.json["step"]) == ("stopping", "term")
         session = daemon.ended(made.json["id"])
         assert (session["reason"], session["exit"]) == ("released", {"code": None, "signal": signal.SIGKILL})
-        serves_on(daemon)
-
-
-@pytest.mark.parametrize("how", ["stay", "leave", "clean", "hop"])
-def test_forks_away(place: Place, how: str) -> None:
-    """Whatever a program leaves behind under other names and parents goes with its session."""
-    forks = service(
-        *("forks", LAUNCHERS / "fork_away.py", how, "${socket}"),
-        ready="line:forked away",
-        stop=["term 500ms", "kill 5s"],
-    )
-    with running(place.configure(forks + echo(place))) as daemon:
-        daemon.ready()
-        made = daemon.order("forks")
-        if how == "stay":
-            assert made.status == 201, made
-            assert len(launched_below(place.folder)) == 4
-            assert daemon.release(made.json["id"]).status == 200
-            assert daemon.ended(made.json["id"])["reason"] == "released"
-        else:
-            # It ends by itself, right behind its ready line: either may be seen first.
-            session = daemon.ended(made.json.get("id") or made.json["session"])
-            assert session["reason"] in ("exited", "launch-failed")
-            assert session["exit"] == {"code": 0, "signal": None}
-        assert launched_below(place.folder) == []
-        serves_on(daemon)
-
-
-def test_port_taken_by_a_stranger(place: Place) -> None:
-    """A stranger who took the port gets no byte: the launch fails, and says why."""
-    port = place.ports[0]
-    here, go = place.folder / "here", place.folder / "go"
-    late = service("late", OWN / "late.py", "${port}", str(here), str(go), ports=f"{port}-{port}")
-    well = service("echo", OWN / "echo.py", "${port}", ports=f"{port + 1}-{port + 9}")
-    with running(place.configure(late + well)) as daemon:
-        daemon.ready()
-        made = daemon.order("late", wait="none")
-        assert made.status == 201, made
-        until(here.exists, "the program runs")
-        with socket.create_server(("127.0.0.1", port)) as stranger:
-            go.touch()
-            session = daemon.ended(made.json["id"])
-            assert session["reason"] == "launch-failed"
-            assert session["cause"] == f"port {port} is taken by another program"
-            # While the stranger is there nobody else is given the port.
-            refused = daemon.order("late")
-            assert (refused.status, refused.json["reason"]) == (503, "no-port")
-            stranger.setblocking(False)
-            with pytest.raises(BlockingIOError):
-                stranger.accept()
-        until(lambda: daemon.order("late").status == 201, "the port is given again", look_s=0.2)
-        (again,) = [session["id"] for session in daemon.sessions() if session["state"] == "ready"]
-        daemon.release(again)
-        daemon.ended(again)
         serves_on(daemon)
 
 

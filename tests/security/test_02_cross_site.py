@@ -332,7 +332,9 @@ def test_sent_by_other_sites(case: str, said: str, mode: str, tmp_path: Path) ->
     for path, method in there(house):
         if path.endswith("/liveliness") or (path, method) in FILES:
             continue  # the child secret proves its bearer; files are sent by the real reactor
-        if mode == "navigate" and not path.startswith(("/api/v1/se", "/api/v1/tickets", "/metrics", "/pressure", "/tunnel")):
+        if mode == "navigate" and not path.startswith(
+            ("/api/v1/se", "/api/v1/tickets", "/metrics", "/pressure", "/tunnel")
+        ):
             assert house.ask(method, path, caused, proven=False).status in (200, 301)
         else:
             held(house, method, path, caused, proven=False)
