@@ -93,7 +93,7 @@ def tree_of(listener: Listener, sources: Sources) -> Root:
         root.putChild(b"", Guarded(page(), face))
         root.putChild(b"pages", Guarded(pages(), face))
     if Served.API in serves:
-        mount(root, "/api/v1", api_tree(sources.broker, sources.access, face))
+        mount(root, "/api/v1", api_tree(sources.broker, sources.access, face, serves))
     if Served.TUNNEL in serves:
         root.putChild(b"tunnel", sources.tunnel(face))
     if Served.HEALTH in serves:

@@ -34,6 +34,7 @@ class Code(Enum):
     TOO_LARGE = "too-large"
     TOO_SLOW = "too-slow"
     UNSUPPORTED = "unsupported"
+    BAD_RANGE = "bad-range"
     QUOTA = "quota"
     FULL = "full"
     LAUNCH_FAILED = "launch-failed"
@@ -71,6 +72,7 @@ SHAPES: dict[Code, Shape] = {
     Code.TOO_LARGE: Shape(Side.THEIRS, 413, 1009, "The request is too large"),
     Code.TOO_SLOW: Shape(Side.THEIRS, 408, 4008, "The request came too slowly"),
     Code.UNSUPPORTED: Shape(Side.THEIRS, 415, 1003, "This form of content is not understood"),
+    Code.BAD_RANGE: Shape(Side.THEIRS, 416, 4400, "The file has no bytes in this range"),
     Code.QUOTA: Shape(Side.THEIRS, 429, 4029, "This caller has as many as it may have"),
     Code.FULL: Shape(Side.OURS, 503, 4503, "All places are taken"),
     Code.LAUNCH_FAILED: Shape(Side.OURS, 502, 4503, "The program could not be started"),
@@ -118,6 +120,11 @@ CLOSE_CODES: dict[Reason, int] = {
 """The close code that a session's reason has on its tunnels."""
 
 
+PROBLEM_TYPE = "urn:sessiond:problem:"
+"""What ``type`` of a problem document begins with; it names the code, and nobody need fetch it (RFC 9457 section
+3.1.1)."""
+
+
 class Refused(Exception):
     """A request that is not granted; ``detail`` is safe to show to whoever asked.
 
@@ -147,6 +154,20 @@ class Refused(Exception):
     def shape(self) -> Shape:
         """How this refusal looks outside."""
         return SHAPES[self.code]
+
+    def document(self) -> dict[str, object]:
+        """Give it as a problem document (RFC 9457)."""
+        found: dict[str, object] = {
+            "type": PROBLEM_TYPE + self.code.value,
+            "title": self.shape.title,
+            "status": self.shape.http,
+            "code": self.code.value,
+        }
+        if self.detail:
+            found["detail"] = self.detail
+        if self.retry_after_s is not None:
+            found["retry_after_s"] = self.retry_after_s
+        return found
 
 
 REPEATED_CHARACTERS = 23

@@ -11,6 +11,7 @@ from twisted.internet.interfaces import IHalfCloseableProtocol, IPushProducer
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from sessiond.core.errors import Code, Refused
 from sessiond.ports import Close, EndpointEar, EndpointSide
 from sessiond.tunnel.endpoint import Nobody
 from sessiond.tunnel.outlet import write_now
@@ -211,8 +212,7 @@ class UpgradingEndpoint:
 
 def bad_gateway(text: str) -> bytes:
     """Write a whole answer that says why there is no connection (RFC 9110 section 15.6.3, RFC 9457)."""
-    document = {"type": "about:blank", "title": "Bad Gateway", "status": 502, "detail": text}
-    body = json.dumps(document).encode()
+    body = json.dumps(Refused(Code.UNREACHABLE, text).document()).encode()
     lines = (
         "HTTP/1.1 502 Bad Gateway",
         "Content-Type: application/problem+json",

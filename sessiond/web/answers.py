@@ -14,8 +14,6 @@ from sessiond.core.errors import Code, Refused
 
 JSON = "application/json"
 PROBLEM = "application/problem+json"
-PROBLEM_TYPE = "urn:sessiond:problem:"
-"""What ``type`` begins with; it names the code, and nobody need fetch it (RFC 9457 section 3.1.1)."""
 
 GUARDS = {
     "X-Content-Type-Options": "nosniff",
@@ -46,15 +44,8 @@ def problem(refused: Refused, **members: object) -> Answer:
 
     :param members: what the document says beside the usual; ``None`` is left out.
     """
-    shape = refused.shape
-    document: dict[str, object] = {
-        "type": PROBLEM_TYPE + refused.code.value,
-        "title": shape.title,
-        "status": shape.http,
-        "code": refused.code.value,
-    }
-    more = {"detail": refused.detail or None, "retry_after_s": refused.retry_after_s, **members}
-    document.update((name, value) for name, value in more.items() if value is not None)
+    shape, document = refused.shape, refused.document()
+    document.update((name, value) for name, value in members.items() if value is not None)
     headers = {"Content-Type": PROBLEM}
     if refused.retry_after_s is not None:
         # RFC 9110 section 10.2.3: whole seconds; rounded up, so that nobody comes too early.

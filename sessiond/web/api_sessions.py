@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+from collections.abc import Callable, Mapping
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.web.resource import Resource
@@ -137,10 +138,8 @@ class OneSession(_OfOne):
 
     def getChild(self, path: bytes, request: Request) -> Resource:
         """Give what else can be asked of it."""
-        if path == b"liveliness":
-            return Reports(self._broker, self._id)
-        kind = {b"log": Log, b"extend": Extension, b"tickets": SessionTickets}.get(path)
-        return NotFound() if kind is None else kind(self._broker, self._access, self._face, self._id)
+        part = PARTS.get(path)
+        return NotFound() if part is None else part(self._broker, self._access, self._face, self._id)
 
     async def get(self, request: Request, caller: Caller) -> Answer:
         """Tell how it stands."""
@@ -185,7 +184,7 @@ class SessionTickets(_OfOne):
 class Reports(JsonLeaf):
     """What a session's program says of itself; it proves itself by the child secret."""
 
-    def __init__(self, broker: Broker, session_id: str) -> None:
+    def __init__(self, broker: Broker, access: Access, face: Face, session_id: str) -> None:
         super().__init__()
         self._broker, self._id = broker, session_id
 
@@ -210,6 +209,15 @@ class Reports(JsonLeaf):
             raise Refused(Code.BAD_REQUEST, "liveliness: ready, ping or disconnect is needed")
         await finish_anyway(self._broker.report(self._id, what), lambda session: None)
         return Answer(None, 204)
+
+
+PARTS: Mapping[bytes, Callable[[Broker, Access, Face, str], Resource]] = {
+    b"log": Log,
+    b"extend": Extension,
+    b"tickets": SessionTickets,
+    b"liveliness": Reports,
+}
+"""What can be asked of one session beside itself, by the last part of its path."""
 
 
 def full_shape(broker: Broker, session: Session) -> Shape:

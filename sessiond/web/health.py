@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 from twisted.web.server import Request
 
 from sessiond import __version__
@@ -12,7 +10,7 @@ from sessiond.core.errors import Code
 from sessiond.core.services import Service
 from sessiond.meters import CONTENT_TYPE, Level, Meters, Now
 from sessiond.web.access import Access, Caller, Face
-from sessiond.web.answers import Answer
+from sessiond.web.answers import Answer, problem
 from sessiond.web.host import cpu_percent, memory_percent
 from sessiond.web.leaf import ApiLeaf, JsonLeaf
 from sessiond.web.shapes import Shape, instant
@@ -36,12 +34,10 @@ class Readiness(JsonLeaf):
     async def get(self, request: Request, caller: Caller) -> Answer:
         """Say so, and what is in the way."""
         accepting, unsaved = self._broker.accepting, self._broker.unsaved
-        ready = accepting and not unsaved
-        told = {"ready": ready, "accepting": accepting, "unsaved": unsaved}
-        if ready:
+        told = {"ready": accepting and not unsaved, "accepting": accepting, "unsaved": unsaved}
+        if told["ready"]:
             return Answer(told)
-        refused = self._broker.refusal(Code.STORE_UNAVAILABLE if accepting else Code.SHUTTING_DOWN)
-        return Answer(told, 503, {"Retry-After": str(math.ceil(refused.retry_after_s or 0.0))})
+        return problem(self._broker.refusal(Code.STORE_UNAVAILABLE if accepting else Code.SHUTTING_DOWN), **told)
 
 
 class Metrics(ApiLeaf):

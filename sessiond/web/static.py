@@ -126,9 +126,13 @@ def _render_file(request: Request, path: Path) -> int | bytes:
         return NOT_DONE_YET
     for name, value in HEADERS.items():
         request.setHeader(name, value)
-    tame_conditions(request, known.st_size)
-    if request.setETag(b'"%x-%x"' % (known.st_mtime_ns, known.st_size)) is CACHED:
+    satisfiable = tame_conditions(request, known.st_size)
+    tag = b'"%x-%x"' % (known.st_mtime_ns, known.st_size)
+    if CACHED in (request.setETag(tag), request.setLastModified(known.st_mtime)):
         return b""
+    if not satisfiable:  # Twisted would say so without a word
+        send(request, problem(Refused(Code.BAD_RANGE)).having({"Content-Range": f"bytes */{known.st_size}"}))
+        return NOT_DONE_YET
     try:
         return _OneFile(str(path), DOWNLOAD).render_GET(request)  # type: ignore[no-any-return]
     except OSError:
@@ -136,12 +140,14 @@ def _render_file(request: Request, path: Path) -> int | bytes:
         return NOT_DONE_YET
 
 
-def tame_conditions(request: Request, size: int) -> None:
+def tame_conditions(request: Request, size: int) -> bool:
     """Leave only those conditions in a request that Twisted answers well.
 
     Of several ranges, each may be the whole file again; a range from the end that is longer than the file is sought
     before its beginning; what is no ASCII fails. Without its Range a request is answered whole, as RFC 9110 section
     14.2 allows. An ETag counts more than a date (section 13.2.2).
+
+    :returns: whether the range that is left, if any, has bytes of the file in it.
     """
     headers = request.requestHeaders
     try:
@@ -149,14 +155,16 @@ def tame_conditions(request: Request, size: int) -> None:
     except Refused:
         wanted = None
     headers.removeHeader(b"Range")
+    if headers.hasHeader(b"If-None-Match"):
+        headers.removeHeader(b"If-Modified-Since")
     if wanted is not None and size and not headers.hasHeader(b"If-Range"):
         first, last = wanted.groups()
         if not first and last:
             first, last = str(max(0, size - int(last))), ""
         if first:
             headers.setRawHeaders(b"Range", [f"bytes={first}-{last}".encode()])
-    if headers.hasHeader(b"If-None-Match"):
-        headers.removeHeader(b"If-Modified-Since")
+            return int(first) < size
+    return True
 
 
 def find(root: Path, segments: list[bytes]) -> Path | None:

@@ -95,7 +95,8 @@ def test_another_answer(answer: bytes) -> None:
     joint = Joint().join()
     joint.program.receive(answer)
     problem = joint.problem()
-    assert problem["status"] == 502
+    assert (problem["status"], problem["code"]) == (502, "unreachable")
+    assert problem["type"] == "urn:sessiond:problem:unreachable"
     assert joint.reports.ends == [(End.ENDPOINT, problem["detail"])]
     joint.program.end()
     joint.clock.advance(0)

@@ -26,6 +26,7 @@ from sessiond.web.api import api_tree
 from sessiond.web.leaf import Branch
 from sessiond.web.wire import WebSite
 from tests.broker.world import POOLS, SERVICES, UNCAPPED, World
+from tests.web.described import undescribed
 
 LOCAL = IPv4Address("TCP", "127.0.0.1", 9000)
 HOST = "127.0.0.1:9000"
@@ -82,13 +83,16 @@ def parse(content: bytes, method: str) -> Received:
 
 
 class Connection:
-    """One connection to a site."""
+    """One connection to a site.
 
-    def __init__(self, site: WebSite, local: IAddress = LOCAL) -> None:
+    :param described: whether each answer must be one that the OpenAPI document has.
+    """
+
+    def __init__(self, site: WebSite, local: IAddress = LOCAL, *, described: bool = False) -> None:
         self.transport = StringTransport(hostAddress=local, peerAddress=IPv4Address("TCP", "127.0.0.1", 50000))
         self.channel = site.buildProtocol(self.transport.getPeer())
         self.channel.makeConnection(self.transport)
-        self._method = "GET"
+        self._method, self._path, self._described = "GET", "/", described
 
     def send(
         self,
@@ -99,7 +103,7 @@ class Connection:
         host: str | None = HOST,
     ) -> None:
         """Send a request; a mapping goes as JSON."""
-        self._method = method
+        self._method, self._path = method, path
         lines = [f"{method} {path} HTTP/1.1"]
         lines += [] if host is None else [f"Host: {host}"]
         if isinstance(body, Mapping):
@@ -126,7 +130,10 @@ class Connection:
         """Give the answer, and forget it."""
         content = self.transport.value()
         self.transport.clear()
-        return parse(content, self._method)
+        received = parse(content, self._method)
+        if self._described:
+            assert undescribed(self._method, self._path, received.status, received.headers, received.body) == []
+        return received
 
     def hang_up(self) -> None:
         """Close the connection from the client's side."""
@@ -135,7 +142,11 @@ class Connection:
 
 def fetch(site: WebSite, method: str, path: str, *args: Any, local: IAddress = LOCAL, **more: Any) -> Received:
     """Send one request on a connection of its own, and give the answer, which must be there at once."""
-    connection = Connection(site, local)
+    return fetch_on(Connection(site, local), method, path, *args, **more)
+
+
+def fetch_on(connection: Connection, method: str, path: str, *args: Any, **more: Any) -> Received:
+    """Send the only request of a connection, and give the answer, which must be there at once."""
     connection.send(method, path, *args, **more)
     received = connection.received()
     connection.hang_up()
@@ -173,13 +184,13 @@ class Api:
         self.access = Access(tokens, Tickets(self.world.entropy, self.broker.clock))
         self.site = site_at("/api/v1", api_tree(self.broker, self.access, face), self.world.clock)
 
-    def connect(self) -> Connection:
-        """Open a connection."""
-        return Connection(self.site)
+    def connect(self, local: IAddress = LOCAL) -> Connection:
+        """Open a connection; whatever comes back on it must be as the OpenAPI document says."""
+        return Connection(self.site, local, described=True)
 
     def fetch(self, method: str, path: str, *args: Any, **more: Any) -> Received:
         """Send one request; the path begins below ``/api/v1``."""
-        return fetch(self.site, method, f"/api/v1{path}", *args, **more)
+        return fetch_on(self.connect(more.pop("local", LOCAL)), method, f"/api/v1{path}", *args, **more)
 
     def get(self, path: str, **more: Any) -> Received:
         """Send a GET."""

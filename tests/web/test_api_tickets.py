@@ -7,9 +7,8 @@ from typing import Any
 import pytest
 
 from sessiond.core.tickets import LIFETIME_S, MOST_OF_OWNER
-from sessiond.web.openapi import DOCUMENT
+from sessiond.web.openapi import document
 from tests.web.http import ANYONE, TOKENS_ONLY, Api, Received, bearer, token
-from tests.web.test_openapi import conforms, schema_of
 
 CALLERS = (
     *(token("ada", "launch"), token("bob", "launch"), token("root", "operate"), token("eye", "read")),
@@ -44,7 +43,6 @@ def test_for_a_session() -> None:
     assert told["tunnel_url"] == f"ws://127.0.0.1:9000/tunnel?ticket={told['ticket']}"
     assert made["token"] not in str(told)
     assert api.broker.by_ticket(told["ticket"]).id == made["id"]
-    assert conforms(told, schema_of("/sessions/{id}/tickets", "post", 201))
 
 
 @pytest.mark.parametrize(
@@ -150,7 +148,6 @@ def test_accepted_bodies(body: Any) -> None:
     """A body may be left out, in whole or in part."""
     received = guarded().post("/tickets", body, headers=bearer("ada"))
     assert received.status == 201
-    assert conforms(received.json, schema_of("/tickets", "post", 201))
 
 
 def test_who_may_have_one() -> None:
@@ -190,7 +187,7 @@ def test_too_many() -> None:
 
 def test_described() -> None:
     """The document says where a ticket is taken: where nothing is changed."""
-    for path, item in DOCUMENT["paths"].items():
+    for path, item in document()["paths"].items():
         for verb in item.keys() & {"get", "post", "delete"}:
             taken = {"ticket": []} in item[verb].get("security", ())
-            assert taken is (verb == "get"), (path, verb)
+            assert taken is (verb == "get" and path != "/openapi.json"), (path, verb)
