@@ -482,14 +482,17 @@ POST_LIVELINESS = {
     "security": [{"child": []}],
     "responses": {
         "204": answer("Taken."),
-        **refusals(*ALWAYS, Code.UNAUTHENTICATED, Code.NOT_ACCEPTING),
+        **refusals(*ASKED, Code.NOT_ACCEPTING),
     },
 }
 GET_DOCUMENT = {
     "operationId": "getDocument",
     "summary": "This document",
     "security": [],
-    "responses": {**good(200, "It.", record({"openapi": TEXT}, additionalProperties=True)), **refusals(*ALWAYS)},
+    "responses": {
+        **good(200, "It.", record({"openapi": TEXT}, additionalProperties=True)),
+        **refusals(*ALWAYS, Code.FORBIDDEN),
+    },
 }
 GET_HEALTH = {
     "operationId": "getHealth",
@@ -531,9 +534,9 @@ POOL = {
 PRESSURE = record(
     {
         **POOL,
-        "recently_rejected": {**WHOLE, "description": "How many were refused within the last minute."},
-        "cpu": {**maybe(NUMBER), "description": "Of the machine, in percent."},
-        "memory": {**maybe(NUMBER), "description": "Of the machine, in percent."},
+        "recently_rejected": {**WHOLE, "description": "How many were refused within the last five minutes."},
+        "cpu": {**WHOLE, "description": "The load of the machine for each processor, in percent."},
+        "memory": {**WHOLE, "description": "Of the machine, in percent."},
         "date": INSTANT,
         "pools": listing(record({"name": TEXT, **POOL})),
     }

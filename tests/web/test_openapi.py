@@ -172,8 +172,8 @@ def test_refusals_are_those_of_the_table() -> None:
     elsewhere = {
         # Told for all paths in one sentence.
         *(Code.NOT_FOUND, Code.METHOD_NOT_ALLOWED),
-        # Of the tunnel, of files, and of connections.
-        *(Code.NO_SESSION_NAMED, Code.ALREADY_CONNECTED, Code.UNREACHABLE, Code.BAD_RANGE, Code.TOO_SLOW),
+        # Of the tunnel, and of files.
+        *(Code.NO_SESSION_NAMED, Code.ALREADY_CONNECTED, Code.UNREACHABLE, Code.BAD_RANGE),
         # Not given by this version.
         Code.EXPIRED,
     }
