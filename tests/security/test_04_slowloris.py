@@ -105,7 +105,7 @@ def test_unread_answer(place: Place) -> None:
     with running(place.configure(more, serves=("static", "api"))) as daemon:
         host, _, port = daemon.ready().netloc.partition(":")
         with socket.create_connection((host, int(port)), LIMIT_S) as leg:
-            leg.sendall(b"GET /files/large HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            leg.sendall(f"GET /files/large HTTP/1.1\r\nHost: {daemon.netloc}\r\n\r\n".encode())
             looking = select.poll()
             looking.register(leg, 0)  # only its end
             assert looking.poll(LIMIT_S * 1000), "not dropped"
