@@ -45,7 +45,7 @@ _SECRETS = re.compile(
         (?: \b | (?<=%3F) | (?<=%26) )
         (?: token | ticket | secret | password | api[_-]?key | access_token | auth ) \b
         ["']? \s* (?: = | : | %3D ) \s* b?["']?
-      ) [^\s&;,"'<>)\]}]+
+      ) (?! \[hidden\] ) [^\s&;,"'<>)\]}]+
     | (?P<header> \b (?:proxy-)?authorization \b ["']? \s* (?:=|:|,) \s* \[? b?["']? ) [^"'\r\n]+
     | (?P<scheme> \b (?:bearer|basic) \s+ ) [A-Za-z0-9._~+/=-]{8,}
     | (?P<cookie> \b (?:set-)?cookie \b ["']? \s* (?:=|:|,) \s* \[? b?["']? ) [^"'\r\n]+

@@ -145,7 +145,7 @@ class Child(Protocol):
 
     @property
     def endpoint(self) -> Endpoint | None:
-        """Where it listens once it is ready, known from the start; ``None`` where a launch failed.
+        """Where it listens once it is ready; ``None`` where a launch failed, or before a script has said it.
 
         Where readiness is the child's own report, no ``Ready`` is told: the broker takes it from here.
         """
@@ -168,11 +168,24 @@ class Child(Protocol):
         """Delete what the launch made on disk. Called once, after ``Gone``."""
 
 
+@frozen
+class Described:
+    """What a launcher has found out about a service without starting it for anybody.
+
+    :ivar found: what is there, in a few words for the log.
+    :ivar cause: why it can't be started, safe to show to callers; empty where nothing speaks against it.
+    """
+
+    found: str = ""
+    cause: str = ""
+
+
 class Launcher(Protocol):
     """Starts the programs of sessions.
 
     Every child tells in this order: ``Started`` (or ``Failed``), ``Ready`` at most once, ``Exited`` where a main
-    process was seen to end, and exactly one ``Gone``, always the last. ``Failed`` is followed by ``Gone`` too.
+    process was seen to end, and exactly one ``Gone``, always the last. ``Failed`` is followed by ``Gone`` too; behind
+    ``Started`` it stands in place of ``Ready``.
     """
 
     adopts: bool
@@ -187,6 +200,9 @@ class Launcher(Protocol):
         Tells ``Exited`` with an unknown exit if the main process is gone, and ``Gone`` once nothing is left. Nothing is
         signalled before ``halt``; a stranger that has the same pid never is.
         """
+
+    def describe(self, service: Service) -> Deferred[Described]:
+        """Look at a service without a slot: can it be started? Takes a bounded time, never fails, leaves nothing."""
 
     def close(self) -> Deferred[None]:
         """Let go of watches and files. Children are not touched."""

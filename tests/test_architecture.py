@@ -47,6 +47,9 @@ MAY_KNOW: Mapping[str, frozenset[str]] = {
     "__main__": frozenset({"commands"}),
     # Programs that run as children: they know nothing of the daemon.
     "demo": frozenset(),
+    # The program that runs operators' scripts, and what these import of us.
+    "scripting": frozenset({"nexus"}),
+    "nexus": frozenset(),
 }
 """Part of the package (the longest prefix counts) to what it may import; itself always, the version too."""
 

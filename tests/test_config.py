@@ -30,6 +30,7 @@ from sessiond.core.services import (
     Readiness,
     ReadyWhen,
     Rlimits,
+    Script,
     Service,
     Stop,
 )
@@ -286,7 +287,20 @@ serves = ["tunnel"]
     assert portal.digest.hex() not in repr(config)
 
 
+SCRIPT = CLOCK.replace('launcher = "process"', 'launcher = "script"').replace(
+    'command = ["clock", "--socket", "${socket}"]', 'script = "x.py"'
+)
 WRONG = [
+    (SCRIPT.replace('script = "x.py"', ""), "services.clock.script: is needed"),
+    (SCRIPT + 'command = ["x"]', 'services.clock.command: has no meaning with launcher = "script"'),
+    (SCRIPT.replace('"rfb"', '"messages"'), "services.clock.kind: messages need *"),
+    (SCRIPT + 'options = "all"', "services.clock.options: a table is needed"),
+    (SCRIPT + 'python = "bin/python"', "services.clock.python: the program is a name to be found on PATH, *"),
+    (SCRIPT + "common_options = { when = 2026-01-01 }", "services.clock.common_options: when must be a text, *"),
+    (SCRIPT + "common_options = { a = { b = [nan] } }", "services.clock.common_options: a.b must be a text, *"),
+    (SCRIPT + 'env = { PORT = "${port}" }', "services.clock.env: ${port} is nothing that a script gets*"),
+    (SCRIPT + 'env = { A = "${options.b}" }', "services.clock.env: unknown placeholder ${options.b}"),
+    (CLOCK + 'script = "x.py"', "services.clock.script: unknown key"),
     (CLOCK + "cuont = 1", "services.clock.cuont: unknown key, did you mean 'count'?"),
     ("colour = 1\n" + CLOCK, "colour: unknown key"),
     (CLOCK.replace("count = 1", ""), "services.clock.count: is needed, or pool"),
@@ -295,7 +309,7 @@ WRONG = [
     (CLOCK + 'pool = "seats"', "services.clock.count: contradicts pool: *"),
     (CLOCK.replace("count = 1", 'pool = "seats"'), "services.clock.pool: there is no pool 'seats'"),
     (CLOCK.replace('kind = "rfb"', 'kind = "vnc"'), "services.clock.kind: one of rfb, tcp, *"),
-    (CLOCK.replace('"process"', '"proces"'), "services.clock.launcher: one of process, fixed is needed"),
+    (CLOCK.replace('"process"', '"proces"'), "services.clock.launcher: one of process, script, fixed is needed"),
     (CLOCK.replace("services.clock", "services.Clock"), "services.Clock: a name is needed: *"),
     (CLOCK + "limits = { launch = 20 }", "services.clock.limits.launch: a duration with its unit is needed, *"),
     (CLOCK + 'limits = { launch = "20" }', "services.clock.limits.launch: a duration with its unit is needed, *"),
@@ -589,7 +603,9 @@ def test_any_url_is_read_or_refused(text: str) -> None:
                 pass
 
 
-ADMISSION = CLOCK + f"""
+ADMISSION = (
+    CLOCK
+    + f"""
 per_owner = 2
 [tokens.ada]
 digest = "{DIGEST}"
@@ -599,6 +615,7 @@ sessions = 40
 per_owner = 5
 queue = 10
 """
+)
 
 
 def test_admission() -> None:
@@ -639,3 +656,13 @@ def test_admission_below_what_is_kept_warm() -> None:
     assert read(f"{warm}[admission]\nsessions = 3\n").catalogue.caps.sessions == 3
     with pytest.raises(ConfigError, match=r"admission.sessions: is less than the services keep warm \(3\)"):
         read(f"{warm}[admission]\nsessions = 2\n")
+
+
+def test_script() -> None:
+    """A script's path begins at the file's folder, its own stop comes first, and its clients are dialled for."""
+    config = read(SCRIPT + 'options = "any"\ncommon_options = { a = [1, "x", true] }')
+    clock = config.catalogue.services["clock"]
+    assert clock.script == Script("/etc/sessiond/x.py", {"a": [1, "x", True]}, "${python}")
+    assert clock.any_options
+    assert [(entry.step.value, entry.seconds) for entry in clock.plan.stop] == [("ask", 30), ("term", 5), ("kill", 5)]
+    assert clock.plan.retry_dial

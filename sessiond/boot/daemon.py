@@ -65,7 +65,7 @@ class Daemon(Service):
         self._config = config
         self._environment = environment
         self._starting: Deferred[None] | None = None
-        self._reclaiming: Deferred[None] | None = None
+        self._behind: list[Deferred[None]] = []
         self._instance: Instance | None = None
         self._parts: Parts | None = None
         self._bound: list[Bound] = []
@@ -79,7 +79,7 @@ class Daemon(Service):
         """Stop in order, within :data:`STOP_S`."""
         super().stopService()
         self._reactor.addSystemEventTrigger("after", "shutdown", forget_signal, self._reactor)
-        for running in (self._starting, self._reclaiming):
+        for running in (self._starting, *self._behind):
             if running is not None:
                 running.cancel()
         return Deferred.fromCoroutine(self._stop())
@@ -108,8 +108,9 @@ class Daemon(Service):
         for bound in self._bound:
             bound.accept()
         self._starting = None
-        self._reclaiming = Deferred.fromCoroutine(self._reclaim(parts))
-        self._reclaiming.addErrback(_not_reclaimed)
+        behind = {"reclaiming": self._reclaim(parts), "looking at services": parts.broker.check_services()}
+        for what, work in behind.items():
+            self._behind.append(Deferred.fromCoroutine(work).addErrback(_not_done, what))
         self._tell()
 
     def _report_url(self, session: Session) -> str:
@@ -206,9 +207,9 @@ def exit_with(status: int) -> None:
     atexit.register(leave)
 
 
-def _not_reclaimed(failure: Failure) -> None:
+def _not_done(failure: Failure, what: str) -> None:
     if not failure.check(CancelledError):
-        log.failure("what killed daemons have left could not be ended", failure)
+        log.failure("{what} behind the start failed", failure, what=what)
 
 
 async def _awaited(step: Callable[[], Awaitable[object]]) -> None:

@@ -22,6 +22,7 @@ from sessiond.launchers.fixed import FixedLauncher
 from sessiond.launchers.leases import LeaseTester
 from sessiond.launchers.process import ProcessLauncher
 from sessiond.launchers.reaping import Reaper
+from sessiond.launchers.script import ScriptLauncher
 from sessiond.launchers.sockets import SocketTable
 from sessiond.meters import Meters, Traffic
 from sessiond.ports import Launcher, Store
@@ -92,7 +93,11 @@ def assemble(
 
     programs = launcher_of(instance)
     store = _store(config.store, instance.folder, reactor)
-    launchers: dict[str, Launcher] = {"process": programs, "fixed": FixedLauncher()}
+    launchers: dict[str, Launcher] = {
+        "process": programs,
+        "script": ScriptLauncher(programs, clock, entropy.nonce),
+        "fixed": FixedLauncher(),
+    }
     catalogue = offered(config.catalogue, config.needs, environment.get("PATH"))
     meters = Meters(catalogue.services, clock, lambda: traffic_of(tunnels))
     broker = Broker(catalogue, store, bus, launchers, LeaseTester(table), entropy, clock, meters.count_refusal)

@@ -18,6 +18,7 @@ from twisted.python.failure import Failure
 from sessiond.broker.alarm import Alarm
 from sessiond.broker.children import Children
 from sessiond.broker.clients import Clients
+from sessiond.broker.fitness import AGAIN_S, Fitness
 from sessiond.broker.journal import Journal
 from sessiond.broker.leasing import Leasing
 from sessiond.broker.requests import Admission, Request, Reservation
@@ -76,6 +77,7 @@ class Broker:
         self._clients = Clients()
         # Each stands for a token, by its digest: what voids the token voids its tickets.
         self._tickets: Tickets[bytes] = Tickets(entropy, clock)
+        self._fitness = Fitness(self._children.describe, clock, self._warm_up)
         self._answers: dict[int, Deferred[Verdict]] = {}
         self._heard: dict[str, float] = {}
         self._number = 0
@@ -131,6 +133,10 @@ class Broker:
         """Give a service's pool as count, used and queued."""
         pool = self.catalogue.pool_of(service)
         return pool.count, len(self._table.held(pool.name)), self._table.queued(pool.name)
+
+    def unfit(self, service: Service) -> str | None:
+        """Say why a service can't be started; ``None`` where nothing speaks against it."""
+        return self._fitness.causes.get(service.name)
 
     def queue_place(self, session: Session) -> int | None:
         """Give the place of a session in its queue, from 1; ``None`` where it is in none."""
@@ -189,8 +195,8 @@ class Broker:
     async def reserve(self, request: Request) -> Reservation:
         """Make a session for a caller, give a warm one, or find the one that its repeated request made.
 
-        :raises Refused: unknown service, bad option, no place, too many of this owner, suspended, stopping, or nothing
-            can be recorded.
+        :raises Refused: unknown service, bad option, no place, too many of this owner, suspended, unfit to start,
+            stopping, or nothing can be recorded.
         """
         try:
             return await self._reserve(request)
@@ -203,7 +209,7 @@ class Broker:
         if not self.accepting:
             raise Refused(Code.SHUTTING_DOWN)
         service = self.service(request.service)
-        options = check_options(service.options, request.options)
+        options = check_options(service.options, request.options, free=service.any_options)
         repeated = None if request.key is None else self._table.by_key(request.owner, request.key)
         if repeated is not None and (repeated.service, repeated.options) != (service.name, options):
             raise Refused(Code.BAD_REQUEST, "this Idempotency-Key came with another request before")
@@ -213,6 +219,7 @@ class Broker:
         if warm is not None:
             self._table.check_quota(service, request.owner, self.catalogue.caps)
             return await self._claim(warm, request)
+        self._refuse_unfit(service)
         self._refuse_suspended(service)
         return await self._create(service, request, options)
 
@@ -273,6 +280,11 @@ class Broker:
     def _next_number(self) -> int:
         self._number += 1
         return self._number
+
+    def _refuse_unfit(self, service: Service) -> None:
+        cause = self.unfit(service)
+        if cause is not None:
+            raise Refused(Code.CANNOT_START, cause, retry_after_s=AGAIN_S)
 
     def _refuse_suspended(self, service: Service) -> None:
         left_s = suspended_until(*self._table.failures(service.name)) - self.clock.now()
@@ -364,6 +376,10 @@ class Broker:
         self.accepting = True
         self._offer()
 
+    async def check_services(self) -> None:
+        """Have every service looked at by its launcher; those that can't be started take no sessions until they can."""
+        await self._fitness.look(self.catalogue.services.values())
+
     def _recover(self, session: Session) -> None:
         ran = session.state.holds_slot and session.state is not State.RESERVED
         adopted = ran and self._children.recover(session)
@@ -391,6 +407,7 @@ class Broker:
     async def close(self, grace_s: float = 10.0) -> None:
         """End every session within ``grace_s`` seconds, then close the store; the next start sees to what is stuck."""
         self.accepting = False
+        self._fitness.stop()
         for kill, share in ((False, 0.7), (True, 0.3)):
             for session in self._table:
                 self._note(session.id, events.Shutdown(kill))
@@ -547,7 +564,7 @@ class Broker:
         now, later = self.clock.now(), float("inf")
         for service in self.catalogue.services.values() if self.accepting else ():
             for _ in range(self._table.missing_warm(service)):
-                free = self._table.room(self.catalogue.caps)
+                free = self._table.room(self.catalogue.caps) and self.unfit(service) is None
                 slot = self._table.free_slot(self.catalogue.pool_of(service)) if free else None
                 until = suspended_until(*self._table.failures(service.name))
                 if until > now:

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from attrs import evolve
-from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.defer import Deferred, DeferredList, succeed
 from twisted.logger import Logger
 
 from sessiond.core import events
 from sessiond.core.events import Event
-from sessiond.core.services import Catalogue
+from sessiond.core.services import Catalogue, Service
 from sessiond.core.session import Session
 from sessiond.core.values import Endpoint, StopStep
-from sessiond.ports import Child, Launcher, Streams, Tell
+from sessiond.ports import Child, Described, Launcher, Streams, Tell
 
 TAIL_LINES = 20
 """How many of the last lines of a program's output are kept with its session."""
@@ -74,6 +74,11 @@ class Children:
             return False
         self._unknown.pop(session.id, None)
         return launcher.adopts
+
+    def describe(self, service: Service) -> Deferred[Described]:
+        """Have a service's launcher say whether it can be started."""
+        launcher = self._launchers.get(service.launcher)
+        return succeed(Described()) if launcher is None else launcher.describe(service)
 
     def halt(self, session_id: str, step: StopStep) -> None:
         """Take a stop step; a session that never had a program is gone at once."""

@@ -36,9 +36,9 @@ def read_limits(service: Table) -> Limits:
     return limits
 
 
-def read_stop(service: Table) -> tuple[Stop, ...]:
+def read_stop(service: Table, usual: tuple[Stop, ...] = DEFAULT_STOP) -> tuple[Stop, ...]:
     """Read ``stop``: steps from gentle to hard, such as ``["term 5s", "kill 5s"]``; ``kill 5s`` ends every list."""
-    steps = service.read("stop", list_of(_stop), DEFAULT_STOP)
+    steps = service.read("stop", list_of(_stop), usual)
     hardness = list(StopStep)
     places = [hardness.index(stop.step) for stop in steps]
     if places != sorted(set(places)):

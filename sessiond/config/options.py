@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from sessiond.config.patterns import costs_little
-from sessiond.config.table import Table, list_of, matching, text, whole
+from sessiond.config.table import Table, list_of, mapping, matching, text, whole
 from sessiond.config.units import Unfit
 from sessiond.core.errors import Refused
 from sessiond.core.options import check
@@ -36,6 +36,15 @@ def read_options(service: Table, folder: Path) -> dict[str, OptionType]:
         _check_default(name, option, table)
         found[name] = option
     return found
+
+
+def read_any_options(service: Table) -> bool:
+    """Say whether a script's service takes whatever options a client gives: ``options = "any"``."""
+    return service.read("options", _any_or_table, {}) == "any"
+
+
+def _any_or_table(value: object) -> object:
+    return value if value == "any" else mapping(value)
 
 
 def _type(value: object) -> str:

@@ -41,42 +41,54 @@ def read_program(service: Service, table: Table, folder: Path) -> Service:
     :param folder: what a relative ``directory``, and a file option's ``root``, begin at.
     """
     command = table.need("command", list_of(_argument), ("true",))
-    _check_program(command, table)
+    check_program("command", command[0] if command else "", table)
     options = read_options(table, folder)
-    env = _read_env(table)
-    directory = table.read("directory", text, None)
-    launched = _read_launched(service.kind, table, options, (*command, *env.values(), directory or ""))
-    launch = table.read("launch", one_of(LaunchWhen), LaunchWhen.ON_RESERVE)
+    env = read_env(table)
+    directory = table.read("directory", text, None) or ""
+    launched = _read_launched(service.kind, table, options, (*command, *env.values(), directory))
     if service.kind is not Kind.MESSAGES:
         table.refuse(("framing", "frames"), f'has no meaning with kind = "{service.kind.value}"')
     if launched.endpoint == "stdio" and service.plan.clients not in (1, *Clients):
         table.fault("clients", "contradicts endpoint stdio: a program has one standard input and output")
+    surroundings = read_surroundings(service, table, folder)
     return evolve(
-        service,
+        surroundings,
         command=command,
         options=options,
         env=env,
-        pass_env=table.read("pass_env", list_of(VARIABLE), service.pass_env),
-        # One that begins with a placeholder is the placeholder's.
-        directory=None if directory is None else directory if directory.startswith("${") else str(folder / directory),
         ready=launched.ready,
         endpoint=launched.endpoint,
         ports=table.read("ports", number_range, service.ports),
         displays=table.read("displays", _displays, service.displays),
+        framing=table.read("framing", one_of(Framing), service.framing),
+        frames=table.read("frames", one_of(Frames), service.frames),
+        plan=evolve(
+            surroundings.plan,
+            stop=read_stop(table),
+            leases=launched.leases,
+            ready_by_report=launched.ready.when is ReadyWhen.REPORT,
+        ),
+    )
+
+
+def read_surroundings(service: Service, table: Table, folder: Path) -> Service:
+    """Give the service with what every program of ours has, whatever it is started by; but not its ``env``.
+
+    :param folder: what a relative ``directory`` begins at.
+    """
+    launch = table.read("launch", one_of(LaunchWhen), LaunchWhen.ON_RESERVE)
+    directory = table.read("directory", text, None)
+    return evolve(
+        service,
+        pass_env=table.read("pass_env", list_of(VARIABLE), service.pass_env),
+        # One that begins with a placeholder is the placeholder's.
+        directory=None if directory is None else directory if directory.startswith("${") else str(folder / directory),
         user=table.read("user", text, None),
         user_group=table.read("user_group", text, None),
         rlimits=_read_rlimits(table),
         output_bytes=table.read("output", size_bytes, service.output_bytes),
         warm=_read_warm(table, launch),
-        framing=table.read("framing", one_of(Framing), service.framing),
-        frames=table.read("frames", one_of(Frames), service.frames),
-        plan=evolve(
-            service.plan,
-            launch=launch,
-            stop=read_stop(table),
-            leases=launched.leases,
-            ready_by_report=launched.ready.when is ReadyWhen.REPORT,
-        ),
+        plan=evolve(service.plan, launch=launch),
     )
 
 
@@ -90,19 +102,18 @@ def _displays(value: object) -> tuple[int, int]:
     return number_range(value, LAST_DISPLAY)
 
 
-def _check_program(command: tuple[str, ...], table: Table) -> None:
-    """Refuse a first word that the daemon's folder, or a client, would decide about."""
-    program = command[0] if command else ""
+def check_program(key: str, program: str, table: Table) -> None:
+    """Refuse a first word of a command that the daemon's folder, or a client, would decide about."""
     try:
         named = set(names_in(program))
     except PlaceholderError:
         return  # told with the whole command
     if not program:
-        table.fault("command", "a program is needed")
+        table.fault(key, "a program is needed")
     elif named - {"python"}:
-        table.fault("command", "the program itself may hold no placeholder but ${python}")
+        table.fault(key, "the program itself may hold no placeholder but ${python}")
     elif "/" in program and not program.startswith(("/", "${python}")):
-        table.fault("command", "the program is a name to be found on PATH, or an absolute path")
+        table.fault(key, "the program is a name to be found on PATH, or an absolute path")
 
 
 def _read_launched(kind: Kind, table: Table, options: dict[str, OptionType], templates: tuple[str, ...]) -> Launched:
@@ -155,7 +166,8 @@ def _readiness(value: object) -> Readiness:
     return Readiness(when, detail)
 
 
-def _read_env(table: Table) -> dict[str, str]:
+def read_env(table: Table) -> dict[str, str]:
+    """Read the variables of a program, values with placeholders."""
     within = table.table("env")
     found = {}
     for key in within.written():

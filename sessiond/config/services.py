@@ -9,6 +9,7 @@ from attrs import evolve, frozen
 
 from sessiond.config.limits import read_limits
 from sessiond.config.programs import read_program
+from sessiond.config.scripts import OF_SCRIPTS, read_script
 from sessiond.config.table import Table, boolean, list_of, matching, name, one_of, sessions, text, whole
 from sessiond.config.units import Unfit
 from sessiond.config.values import ApiToken
@@ -20,6 +21,7 @@ MOST_QUEUED = 10_000
 OF_PROGRAMS = (
     *("command", "launch", "ready", "options", "endpoint", "ports", "displays", "env", "pass_env", "directory"),
     *("user", "user_group", "rlimits", "output", "stop", "warm", "needs", "framing", "frames"),
+    *OF_SCRIPTS,
 )
 """Keys that mean nothing where there is no program to start."""
 
@@ -132,15 +134,16 @@ def _read_service(service_name: str, table: Table, folder: Path) -> Offer:
         service = _read_fixed(evolve(service, plan=plan), table)
         return Offer(service, count, ())
     table.refuse(("target",), f'has no meaning with launcher = "{launcher}"')
-    service = read_program(evolve(service, plan=plan), table, folder)
+    read = read_script if launcher == "script" else read_program
+    service = read(evolve(service, plan=plan), table, folder)
     needs = table.read("needs", list_of(PROGRAM), ())
     table.done()
     return Offer(service, count, needs)
 
 
 def _launcher(value: object) -> str:
-    if value not in ("process", "fixed"):
-        raise Unfit("one of process, fixed is needed")
+    if value not in ("process", "script", "fixed"):
+        raise Unfit("one of process, script, fixed is needed")
     return str(value)
 
 

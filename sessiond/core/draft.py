@@ -130,18 +130,19 @@ def evict(d: Draft) -> None:
         d.tell(FactType.TUNNEL_CLOSED, tunnel=tunnel.number, end="ours", detail="taken over")
 
 
-def stop(d: Draft, reason: Reason, cause: str = "", *, announced: bool = False, exited: bool = False) -> None:
+def stop(d: Draft, reason: Reason, cause: str = "", *, announced: bool = False, asked: bool | None = None) -> None:
     """Enter ``stopping`` at the gentlest step that still makes sense.
 
     :param announced: the program or its client said that it ends; only then is there something to drain.
-    :param exited: the main process is gone already, so there is nobody left to ask.
+    :param asked: whether somebody is there who can be asked; by default, once the program was ready: before that,
+        it is busy with its start, or is not there.
     """
     d.set(state=State.STOPPING, reason=reason, cause=cause, announced=announced, suspect=False)
     d.set(deadlines={})
     d.tell(FactType.STOPPING, reason=reason.value, cause=cause or None)
     answer(d, Verdict.ENDED)
     skipped = set() if announced else {StopStep.DRAIN}
-    if exited or not d.session.started:
+    if not (d.session.endpoint is not None if asked is None else asked):
         skipped.add(StopStep.ASK)
     entries = [entry for entry in d.session.plan.stop if entry.step not in skipped]
     take_step(d, entries[0] if entries else Stop(StopStep.KILL, STUCK_S))

@@ -41,6 +41,7 @@ class Code(Enum):
     LAUNCH_TIMEOUT = "launch-timeout"
     UNREACHABLE = "unreachable"
     SUSPENDED = "suspended"
+    CANNOT_START = "cannot-start"
     STORE_UNAVAILABLE = "store-unavailable"
     SHUTTING_DOWN = "shutting-down"
     INTERNAL = "internal"
@@ -79,6 +80,7 @@ SHAPES: dict[Code, Shape] = {
     Code.LAUNCH_TIMEOUT: Shape(Side.OURS, 504, 4504, "The program was not ready in time"),
     Code.UNREACHABLE: Shape(Side.OURS, 502, 4502, "The program can't be reached"),
     Code.SUSPENDED: Shape(Side.OURS, 503, 4503, "The service fails again and again and is suspended for a while"),
+    Code.CANNOT_START: Shape(Side.OURS, 503, 4503, "The service can't be started as it is set up"),
     Code.STORE_UNAVAILABLE: Shape(Side.OURS, 503, 1011, "Nothing can be recorded at the moment"),
     Code.SHUTTING_DOWN: Shape(Side.OURS, 503, 1001, "The daemon is stopping"),
     Code.INTERNAL: Shape(Side.OURS, 500, 1011, "Something failed inside"),

@@ -66,10 +66,14 @@ class Started:
 
 @frozen
 class Failed:
-    """The program could not be started, or not watched; ``cause`` is safe to show to the caller."""
+    """The program could not be started, or not watched; ``cause`` is safe to show to the caller.
+
+    :ivar lives: its main process is there all the same, and can be asked to clean up.
+    """
 
     cause: str
     reason: Reason = Reason.LAUNCH_FAILED
+    lives: bool = False
 
 
 @frozen

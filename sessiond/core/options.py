@@ -11,16 +11,39 @@ from sessiond.core.services import Choice, File, Integer, OptionType, Pattern, S
 LONGEST_PATH = 1024
 """How many characters the path of a file may have."""
 
+_NO_TEXT = re.compile("[\0\ud800-\udfff]")
 
-def check_options(declared: Mapping[str, OptionType], given: Mapping[str, object]) -> dict[str, Scalar]:
+
+MOST_FREE, MOST_FREE_CHARACTERS = 64, 4096
+"""How many options a client may give that are not declared, and how long the name and the value of each may be."""
+
+
+def check_options(
+    declared: Mapping[str, OptionType], given: Mapping[str, object], *, free: bool = False
+) -> dict[str, Scalar]:
     """Give every declared option a checked value.
 
+    :param free: whether others may be given too, as texts.
     :raises Refused: ``bad-option``, naming the option; the value itself is not repeated.
     """
     unknown = sorted(set(given) - set(declared))
-    if unknown:
+    if unknown and not free:
         raise Refused(Code.BAD_OPTION, f"unknown option {repeated(unknown[0])}")
-    return {name: check(name, kind, given.get(name, kind.default)) for name, kind in declared.items()}
+    if len(unknown) > MOST_FREE:
+        raise Refused(Code.BAD_OPTION, f"more than {MOST_FREE} options")
+    checked = {name: check(name, kind, given.get(name, kind.default)) for name, kind in declared.items()}
+    return checked | {name: _free(name, given[name]) for name in unknown}
+
+
+def _free(name: str, value: object) -> Scalar:
+    """Check an option of which nothing is known: data for a script, in which line ends may stand.
+
+    A NUL or half a surrogate pair is no text, and could not be passed on or kept.
+    """
+    for text in (name, value):
+        if not isinstance(text, str) or len(text) > MOST_FREE_CHARACTERS or _NO_TEXT.search(text):
+            raise Refused(Code.BAD_OPTION, f"{repeated(name)}: not an allowed text")
+    return str(value)
 
 
 def check(name: str, kind: OptionType, value: object) -> Scalar:

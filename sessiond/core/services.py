@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import Enum
+from typing import Any
 
 from attrs import Factory, field, frozen
 
@@ -163,10 +164,27 @@ class Frames(Enum):
 
 
 @frozen
+class Script:
+    """An operator's Python file that starts and stops a service.
+
+    :ivar path: the file.
+    :ivar common_options: handed to the script as they are; what JSON can say.
+    :ivar python: the interpreter that runs it, as the first word of a command.
+    """
+
+    path: str
+    common_options: Mapping[str, Any] = field(factory=dict)
+    python: str = "${python}"
+
+
+@frozen
 class Service:
     """A kind of session that an operator offers.
 
-    :ivar command: argv with placeholders; empty for ``fixed``.
+    :ivar command: argv with placeholders; empty for ``fixed`` and ``script``.
+    :ivar script: what ``script`` runs.
+    :ivar any_options: a client may give options that are not declared, as texts. They reach scripts as data, and
+        neither a command nor an environment.
     :ivar pool: the name of the pool where its slots come from (its own name unless it shares one).
     :ivar ports: the range that ``${port}`` is leased from, both ends included; ``displays`` likewise.
     :ivar env: variables set for the child, values with placeholders; ``pass_env`` names those taken over from the
@@ -191,6 +209,8 @@ class Service:
     options: Mapping[str, OptionType] = field(factory=dict)
     endpoint: str = "port"
     target: FixedTarget | None = None
+    script: Script | None = None
+    any_options: bool = False
     ports: tuple[int, int] = (11000, 11999)
     displays: tuple[int, int] = (100, 999)
     env: Mapping[str, str] = field(factory=dict)

@@ -63,9 +63,9 @@ class ProcessChild:
         nonce: str,
         folder: Path,
         output: OutputFile,
-        endpoint: Endpoint,
+        endpoint: Endpoint | None,
     ) -> None:
-        self.endpoint: Endpoint | None = endpoint
+        self.endpoint = endpoint
         self._watches = watches
         self._tell = tell
         self._ready = ready
@@ -74,13 +74,18 @@ class ProcessChild:
         self._output = output
         self._size = 0
         self._tree: Tree | None = None
-        self._told_ready = False
+        self._told_ready = self._told_failed = False
         self._exited = False
         self._sight: Sight | None = None
         self._line: LineSought | None = None
         self._probe: HttpProbe | None = None
         self._grown: Watched | None = None
         self.pipes = Pipes()
+
+    @property
+    def piped(self) -> bool:
+        """Say whether its standard input and output are pipes of ours."""
+        return isinstance(self.endpoint, Stdio)
 
     @property
     def streams(self) -> Streams | None:
@@ -112,7 +117,7 @@ class ProcessChild:
         program = Program(stat.pid, stat.started, self._watches.boot_id)
         self._tree = self._watches.reaper.plant(program, self._nonce, self._emptied)
         self._grown = self._watches.growth.watch(self._output.path, self._look_at_output)
-        if isinstance(self.endpoint, Stdio):
+        if self.piped:
             self.pipes.opened(transport)
         self._tell(Started(program))
         self._watch()
@@ -122,7 +127,7 @@ class ProcessChild:
         self._exited = True
         self._stop_watching()
         tail = self._output.tail(TAIL_LINES)
-        cause = None if self._told_ready else not_run(end, tail)
+        cause = None if self._told_ready or self._told_failed else not_run(end, tail)
         self._tell(Exited(end, tuple(tail)) if cause is None else Failed(cause))
         self._watches.reaper.exited(pid)
 
@@ -159,6 +164,12 @@ class ProcessChild:
         if not self._told_ready and not self._exited and self.endpoint is not None:
             self._told_ready = True
             self._tell(Ready(self.endpoint))
+
+    def _now_failed(self, cause: str) -> None:
+        """Tell that its start has come to nothing, though it lives."""
+        if not self._told_ready and not self._told_failed and not self._exited:
+            self._told_failed = True
+            self._tell(Failed(cause, lives=True))
 
     def _port_taken(self, port: int) -> None:
         self._tell(PortTaken(port))

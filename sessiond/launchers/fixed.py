@@ -8,7 +8,9 @@ from sessiond.core.events import Failed, Gone, Ready, Started
 from sessiond.core.services import FixedTarget, Service
 from sessiond.core.session import Session
 from sessiond.core.values import Endpoint, StopStep, Tcp, Unix
-from sessiond.ports import Streams, Tell
+from sessiond.ports import Described, Streams, Tell
+
+NO_TARGET = "the service has no target"
 
 
 class FixedChild:
@@ -50,7 +52,7 @@ class FixedLauncher:
         endpoint = endpoint_of(service.target)
         child = FixedChild(tell, endpoint)
         if endpoint is None:
-            child.fail("the service has no target")
+            child.fail(NO_TARGET)
         else:
             tell(Started(None))
             tell(Ready(endpoint))
@@ -59,6 +61,11 @@ class FixedLauncher:
     def recover(self, session: Session, tell: Tell) -> FixedChild:
         """Go on: there is nothing that could have been lost."""
         return FixedChild(tell, session.endpoint)
+
+    def describe(self, service: Service) -> Deferred[Described]:
+        """Say where it is; whether anybody listens there only a client may find out."""
+        endpoint = endpoint_of(service.target)
+        return succeed(Described(str(endpoint)) if endpoint is not None else Described(cause=NO_TARGET))
 
     def close(self) -> Deferred[None]:
         """Let go of nothing."""

@@ -18,7 +18,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from sessiond.core.events import Failed, Gone
-from sessiond.core.services import Scalar, Service
+from sessiond.core.services import Readiness, Scalar, Service
 from sessiond.core.session import Session
 from sessiond.core.values import Endpoint, Exit, LeaseKind, Stdio, Tcp, Unix
 from sessiond.launchers.census import of_launch, of_strays
@@ -33,10 +33,12 @@ from sessiond.launchers.readiness import Lookout, socket_path_fits
 from sessiond.launchers.reaping import Reaper
 from sessiond.launchers.recovery import RecoveredChild, Search, Strays
 from sessiond.launchers.sockets import SocketTable
-from sessiond.ports import Child, Clock, Streams, Tell
+from sessiond.ports import Child, Clock, Described, Streams, Tell
 
 OUTPUT_NAME = "output"
 SOCKET_NAME = "endpoint.sock"
+
+MakeChild = Callable[[Watches, Tell, Readiness, str, Path, OutputFile, Endpoint | None], ProcessChild]
 
 log = Logger()
 
@@ -77,6 +79,13 @@ class ProcessLauncher:
 
     def launch(self, session: Session, service: Service, tell: Tell) -> Child:
         """Start a session's program; see :class:`sessiond.ports.Launcher`."""
+        return self.launch_as(ProcessChild, session, service, tell)
+
+    def launch_as(self, make: MakeChild, session: Session, service: Service, tell: Tell) -> Child:
+        """Start a program as :meth:`launch` does, for a child of another kind.
+
+        :param make: makes the child, which says whether it wants pipes.
+        """
         folder = self._runtime / folder_name(session.id)
         for accounted in self._reclaiming:
             accounted.add(session.nonce)
@@ -88,7 +97,7 @@ class ProcessLauncher:
         except OSError as error:
             return NeverLaunched(tell, f"no private folder: {error.strerror}")
         try:
-            return self._launch_in(folder, endpoint, session, service, tell)
+            return self._launch_in(make, folder, endpoint, session, service, tell)
         except (LaunchError, CommandError, FileError, PlaceholderError) as refusal:
             return NeverLaunched(tell, str(refusal), folder)
         except ValueError:  # text that no argument can hold; the texts above are ours, this one's is not
@@ -136,6 +145,10 @@ class ProcessLauncher:
             remove_folder(folder)
         return sorted(folder.name for folder in idle)
 
+    def describe(self, service: Service) -> Deferred[Described]:
+        """Say what would be run. Whether that can be is seen when it is: a program may be installed meanwhile."""
+        return succeed(Described(service.command[0] if service.command else ""))
+
     def close(self) -> Deferred[None]:
         """Let go of watches; children live on."""
         self._search.close()
@@ -145,7 +158,13 @@ class ProcessLauncher:
         return succeed(None)
 
     def _launch_in(
-        self, folder: Path, endpoint: Endpoint, session: Session, service: Service, tell: Tell
+        self,
+        make: MakeChild,
+        folder: Path,
+        endpoint: Endpoint | None,
+        session: Session,
+        service: Service,
+        tell: Tell,
     ) -> ProcessChild:
         values = self._values(session, service)
         user = user_of(service)
@@ -157,9 +176,9 @@ class ProcessLauncher:
             os.chown(folder, *user)
         output = OutputFile(folder / OUTPUT_NAME, service.output_bytes)
         written = output.create(user)
-        child = ProcessChild(self._watches, tell, service.ready, session.nonce, folder, output, endpoint)
+        child = make(self._watches, tell, service.ready, session.nonce, folder, output, endpoint)
         try:
-            self._spawn(child, argv, environment, written, has_pipes=isinstance(endpoint, Stdio))
+            self._spawn(child, argv, environment, written, has_pipes=child.piped)
         finally:
             os.close(written)
         return child
@@ -263,11 +282,13 @@ class _Watcher(ProcessProtocol):
             self._child.exited(self._pid, Exit(ended.exitCode, ended.signal))
 
 
-def endpoint_of(session: Session, service: Service, folder: Path) -> Endpoint:
-    """Say where a session's program will listen.
+def endpoint_of(session: Session, service: Service, folder: Path) -> Endpoint | None:
+    """Say where a session's program will listen; ``None`` where only its script knows.
 
     :raises LaunchError: there is no lease for it, or the socket's path is too long for the kernel.
     """
+    if service.script is not None:
+        return None
     if service.endpoint == "stdio":
         return Stdio()
     if service.endpoint == "socket":

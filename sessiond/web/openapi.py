@@ -79,6 +79,8 @@ SERVICE = record(
         "count": {**COUNT, "description": "How many slots its pool has."},
         "used": COUNT,
         "queued": {**COUNT, "description": "How many wait for a slot."},
+        "cause": {**maybe(TEXT), "description": "Why it can't be started as it is set up."},
+        "any_options": {**FLAG, "description": "Whether texts may be given for options that are not declared."},
         "options": {"type": "object", "additionalProperties": ref("Option")},
     }
 )
@@ -271,7 +273,14 @@ ASKED = (*ALWAYS, Code.UNAUTHENTICATED, Code.FORBIDDEN)
 """What a request may be answered whose caller is asked who that is."""
 START = (
     *(Code.BAD_OPTION, Code.UNKNOWN_SERVICE, Code.NOT_ACCEPTING, Code.UNSUPPORTED, Code.FULL, Code.SUSPENDED),
-    *(Code.QUOTA, Code.LAUNCH_FAILED, Code.LAUNCH_TIMEOUT, Code.STORE_UNAVAILABLE, Code.SHUTTING_DOWN),
+    *(
+        Code.CANNOT_START,
+        Code.QUOTA,
+        Code.LAUNCH_FAILED,
+        Code.LAUNCH_TIMEOUT,
+        Code.STORE_UNAVAILABLE,
+        Code.SHUTTING_DOWN,
+    ),
 )
 """What an order may be answered beside that."""
 
@@ -343,6 +352,8 @@ SERVICE_EXAMPLE: Json = {
     "count": 4,
     "used": 1,
     "queued": 0,
+    "cause": None,
+    "any_options": False,
     "options": {"size": {"type": "choice", "of": ["480x360", "800x600"], "default": "480x360"}},
 }
 
@@ -381,9 +392,7 @@ GET_SERVICES = {
     "operationId": "getServices",
     "summary": "What this caller may launch",
     "responses": {
-        **good(
-            200, "The services.", record({"services": listing(ref("Service"))}), {"services": [SERVICE_EXAMPLE]}
-        ),
+        **good(200, "The services.", record({"services": listing(ref("Service"))}), {"services": [SERVICE_EXAMPLE]}),
         **refusals(*ASKED),
     },
 }

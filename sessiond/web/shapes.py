@@ -26,6 +26,8 @@ def service_shape(broker: Broker, service: Service) -> Shape:
         "count": count,
         "used": used,
         "queued": queued,
+        "cause": broker.unfit(service),
+        "any_options": service.any_options,
         "options": {name: option_shape(option) for name, option in service.options.items()},
     }
 

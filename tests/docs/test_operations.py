@@ -44,6 +44,12 @@ options.a = { type = "choice", of = ["a"], default = "a" }
 options.b = { type = "integer", minimum = 0, maximum = 1, default = 0 }
 options.c = { type = "pattern", pattern = "x", default = "x" }
 options.d = { type = "file", root = "/models", default = "x" }
+[services.told]
+kind = "rfb"
+launcher = "script"
+script = "x.py"
+count = 1
+options = "any"
 [services.there]
 kind = "rfb"
 launcher = "fixed"
@@ -52,7 +58,7 @@ target = { port = 1 }
 """
 """A configuration in which every table is read."""
 
-FREE = ("env", "rlimits")
+FREE = ("env", "rlimits", "common_options")
 """Tables whose keys are the operator's."""
 
 Keys = dict[str, tuple[bool, Any]]
@@ -67,7 +73,7 @@ def keys(monkeypatch: pytest.MonkeyPatch) -> Keys:
 
     def note(table: Table, key: str, reader: Callable[[object], Any], default: Any, *, needed: bool) -> None:
         place = re.sub(r'static\."[^"]*"', "static.PATH", f"{table.place}.{key}".strip("."))
-        place = re.sub(r"^(\w+)\.(?:web|portal|shared|any|there)\b", r"\1.NAME", place)
+        place = re.sub(r"^(\w+)\.(?:web|portal|shared|any|told|there)\b", r"\1.NAME", place)
         place = re.sub(r"options\.[abcd]\b", "options.OPTION", place)
         if (reader is not mapping or key in FREE) and not place.startswith("static./"):
             found.setdefault(place, (needed, default))

@@ -13,7 +13,7 @@ from sessiond.core.events import Event, Exited, Failed, Gone, PortTaken, Ready, 
 from sessiond.core.services import Service
 from sessiond.core.session import Session
 from sessiond.core.values import Endpoint, Exit, Program, StopStep, Tcp
-from sessiond.ports import Streams, Tell
+from sessiond.ports import Described, Streams, Tell
 
 BOOT_ID = "00000000-0000-4000-8000-000000000000"
 CONTENT, UNHAPPY = Exit(code=0), Exit(code=1)
@@ -225,6 +225,7 @@ class FakeLauncher:
 
     :param clock: where scripts wait.
     :param script: what each child does; ``scripts`` says otherwise for single sessions, by id.
+    :ivar described: what is found of services, by name; of all others, nothing that speaks against them.
     """
 
     adopts = False
@@ -235,6 +236,7 @@ class FakeLauncher:
         self.scripts: dict[str, Script] = {}
         self.children: dict[str, FakeChild] = {}
         self.launches: list[str] = []
+        self.described: dict[str, Described] = {}
         self.closed = False
         self._next_pid = 1000
 
@@ -258,6 +260,10 @@ class FakeLauncher:
             child.started = child.exited = child.gone = True
         child.recovered(tell)
         return child
+
+    def describe(self, service: Service) -> Deferred[Described]:
+        """Say what the test has laid down."""
+        return succeed(self.described.get(service.name, Described()))
 
     def forget_daemon(self) -> None:
         """Have no daemon any more: what children tell goes nowhere."""

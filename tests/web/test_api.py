@@ -40,13 +40,25 @@ def test_services() -> None:
                 "count": 2,
                 "used": 1,
                 "queued": 0,
+                "cause": None,
+                "any_options": False,
                 "options": {
                     "size": {"type": "choice", "of": ["small", "large"], "default": "small"},
                     "depth": {"type": "integer", "minimum": 8, "maximum": 32, "default": 24},
                     "name": {"type": "pattern", "pattern": "[a-z]+", "max_length": 16, "default": "x"},
                 },
             },
-            {"name": "shared", "title": None, "kind": "tcp", "count": 2, "used": 0, "queued": 0, "options": {}},
+            {
+                "name": "shared",
+                "title": None,
+                "kind": "tcp",
+                "count": 2,
+                "used": 0,
+                "queued": 0,
+                "cause": None,
+                "any_options": False,
+                "options": {},
+            },
         ]
     }
 

@@ -26,8 +26,8 @@ def started(d: Draft, event: events.Started) -> None:
 
 @to(State.STOPPING)
 def failed(d: Draft, event: events.Failed) -> None:
-    """The program could not be started."""
-    stop(d, event.reason, event.cause, exited=True)
+    """The program could not be started; what it began is cleaned up by it, if it lives."""
+    stop(d, event.reason, event.cause, asked=event.lives)
 
 
 @to(State.STOPPING)
@@ -66,17 +66,22 @@ def exited_early(d: Draft, event: events.Exited) -> None:
     """The program ended before it was ready."""
     note_exit(d, event)
     if event.exit.known:
-        stop(d, Reason.LAUNCH_FAILED, f"the program {describe(event.exit)} before it was ready", exited=True)
+        stop(d, Reason.LAUNCH_FAILED, f"the program {describe(event.exit)} before it was ready", asked=False)
     else:
-        stop(d, Reason.LOST, exited=True)
+        stop(d, Reason.LOST)
 
 
 @to(State.STOPPING)
 def exited(d: Draft, event: events.Exited) -> None:
-    """The program ended by itself."""
+    """The program ended by itself, or was lost.
+
+    One that was lost may live. Its standard input closed with the daemon that had it, so it was asked already; where
+    its service gives that a time, it has that time.
+    """
     note_exit(d, event)
     reason = Reason.LOST if not event.exit.known else Reason.EXITED if event.exit.clean else Reason.CRASHED
-    stop(d, reason, f"the program {describe(event.exit)}" if reason is Reason.CRASHED else "", exited=True)
+    asked = reason is Reason.LOST
+    stop(d, reason, f"the program {describe(event.exit)}" if reason is Reason.CRASHED else "", asked=asked)
 
 
 @to()

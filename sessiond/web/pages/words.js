@@ -35,12 +35,13 @@ const PROBLEMS = {
   "launch-timeout": "The program took too long to start.",
   "unreachable": "The program cannot be reached.",
   "suspended": "This service has failed several times and is paused for a while.",
+  "cannot-start": "This service cannot be started as it is set up.",
   "store-unavailable": "The server cannot record sessions at the moment.",
   "shutting-down": "The server is shutting down.",
   "internal": "Something failed inside the server.",
 };
 
-const WORTH_A_DETAIL = ["bad-option", "bad-request", "launch-failed"];
+const WORTH_A_DETAIL = ["bad-option", "bad-request", "cannot-start", "launch-failed"];
 
 const STATES = {
   queued: "Waiting for a free place",
