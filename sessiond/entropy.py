@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+from uuid import uuid4
 
 ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"
 """Without the letters and digits that people mistake for each other."""
@@ -15,6 +16,10 @@ class SystemEntropy:
     def token(self) -> str:
         """Make a secret of 256 bits, safe in URLs."""
         return secrets.token_urlsafe(32)
+
+    def uuid(self) -> str:
+        """Make a secret of 122 bits in the form of a random UUID (RFC 9562 section 5.4)."""
+        return str(uuid4())
 
     def nonce(self) -> str:
         """Make a mark of 128 bits for one launch."""

@@ -36,6 +36,9 @@ class Entropy(Protocol):
     def token(self) -> str:
         """Make a secret of 256 bits, safe in URLs."""
 
+    def uuid(self) -> str:
+        """Make a secret in the form of a random UUID, for wires whose tokens look so."""
+
     def nonce(self) -> str:
         """Make a mark of 128 bits for one launch, safe in an environment."""
 

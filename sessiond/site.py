@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from attrs import frozen
 from twisted.internet.interfaces import IReactorTime
@@ -12,6 +12,7 @@ from twisted.web.server import Request
 from sessiond.broker import Broker
 from sessiond.config import Face as Served
 from sessiond.config import Listener, StaticFolder
+from sessiond.dialects.nexus import NexusFaces
 from sessiond.meters import Meters
 from sessiond.web.access import Access, Face
 from sessiond.web.api import api_tree
@@ -20,7 +21,7 @@ from sessiond.web.guard import Guarded
 from sessiond.web.health import Health, Metrics, Pressure, Readiness
 from sessiond.web.leaf import Branch
 from sessiond.web.portal import page, pages
-from sessiond.web.static import Files
+from sessiond.web.static import Files, anybody
 
 
 @frozen
@@ -37,6 +38,12 @@ class Sources:
     static: tuple[StaticFolder, ...]
     tunnel: Callable[[Face], IResource]
     tunnel_listener: Listener | None = None
+    nexus: NexusFaces | None = None
+
+
+def nothing(path: Sequence[bytes]) -> IResource | None:
+    """Find no path that a dialect keeps to itself."""
+    return None
 
 
 class Root(Branch):
@@ -46,11 +53,16 @@ class Root(Branch):
     resource is reached by it.
 
     :param fallback: takes every path that is no mount point.
+    :param kept: finds the resource of a path that a dialect keeps to itself.
     """
 
-    def __init__(self, fallback: IResource | None = None) -> None:
+    def __init__(
+        self,
+        fallback: IResource | None = None,
+        kept: Callable[[Sequence[bytes]], IResource | None] = nothing,
+    ) -> None:
         super().__init__()
-        self._fallback = fallback
+        self._fallback, self._kept = fallback, kept
 
     def getChildWithDefault(self, path: bytes, request: Request) -> IResource:
         """Collapse the path, then find its first part."""
@@ -59,6 +71,9 @@ class Root(Branch):
         if behind[-1:] == [b""] or not parts:
             parts.append(b"")
         request.prepath, request.postpath = [*before[:-1], parts[0]], parts[1:]
+        kept = self._kept(parts)
+        if kept is not None:
+            return kept
         found: IResource = super().getChildWithDefault(parts[0], request)
         return found
 
@@ -73,7 +88,9 @@ class Root(Branch):
 def site_of(listener: Listener, sources: Sources, reactor: IReactorTime) -> DoorSite:
     """Make what a listener serves, behind its door."""
     door = Door(listener.max_connections, listener.max_per_address)
-    return DoorSite(tree_of(listener, sources), reactor, door, sources.meters.count_answer, listener.patience)
+    site = DoorSite(tree_of(listener, sources), reactor, door, sources.meters.count_answer, listener.patience)
+    site.headers = listener.headers
+    return site
 
 
 def tree_of(listener: Listener, sources: Sources) -> Root:
@@ -85,10 +102,22 @@ def tree_of(listener: Listener, sources: Sources) -> Root:
     if serves == {Served.TUNNEL}:
         # A port of its own has no other path that a client could mean.
         return Root(sources.tunnel(face))
-    root = Root(None if whole is None else Guarded(Files(whole.folder, whole.listing), face))
+    nexus = sources.nexus
+    if nexus is not None and Served.NEXUS_TUNNEL in serves:
+        return Root(nexus.tunnel(face))
+    own = nexus if Served.NEXUS in serves else None
+    guard = anybody if own is None else own.may_list
+
+    def files(folder: StaticFolder) -> IResource:
+        found = Files(folder.folder, folder.listing, guard)
+        # Nexus' clients come by any name and from any page: its own rules say who may see what.
+        return Guarded(found, face) if own is None else found
+
+    fallback = None if whole is None else files(whole)
+    root = Root(fallback) if own is None else Root(fallback, own.paths(face))
     for folder in folders:
         if folder is not whole:
-            mount(root, folder.path, Guarded(Files(folder.folder, folder.listing), face))
+            mount(root, folder.path, files(folder))
     if Served.PORTAL in serves:
         root.putChild(b"", Guarded(page(), face))
         root.putChild(b"pages", Guarded(pages(), face))

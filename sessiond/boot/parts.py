@@ -17,6 +17,7 @@ from sessiond.clock import SteadyClock
 from sessiond.config import Config, Face, StoreKind
 from sessiond.core.services import Catalogue
 from sessiond.core.session import Session
+from sessiond.dialects.nexus import NexusFaces
 from sessiond.entropy import SystemEntropy
 from sessiond.launchers.fixed import FixedLauncher
 from sessiond.launchers.leases import LeaseTester
@@ -75,11 +76,13 @@ def assemble(
     instance: Instance,
     environment: Mapping[str, str],
     liveliness: Callable[[Session], str],
+    shutdown: Callable[[], object] = lambda: None,
 ) -> Parts:
     """Make the parts.
 
     :param environment: the daemon's own.
     :param liveliness: gives the URL where a session's program reports.
+    :param shutdown: ends the daemon in order.
     :raises sessiond.boot.instance.FolderError: the runtime folder can't be used.
     """
     clock, entropy, bus = SteadyClock(reactor), SystemEntropy(), LocalBus()
@@ -105,7 +108,11 @@ def assemble(
     tunnels = Tunnels(broker, access.check_origin, config.tunnel, reactor, clock)
     bus.subscribe(meters.hear)
     opening = next((listener for listener in config.listeners if Face.TUNNEL in listener.serves), None)
-    sources = Sources(broker, access, meters, config.static, tunnels.resource, opening)
+    nexus = None
+    if config.nexus is not None:
+        nexus = NexusFaces(config.nexus, broker, tunnels.greeting, shutdown)
+        bus.subscribe(nexus.hear)
+    sources = Sources(broker, access, meters, config.static, tunnels.resource, opening, nexus)
     return Parts(broker, tunnels, meters, sources, programs, launcher_of, reaper, table)
 
 

@@ -33,7 +33,7 @@ from sessiond.core.eta import eta_s
 from sessiond.core.events import Event
 from sessiond.core.machine import Outcome, create, step
 from sessiond.core.options import check_options
-from sessiond.core.services import Catalogue, Scalar, Service
+from sessiond.core.services import Catalogue, Scalar, Service, slug
 from sessiond.core.session import Caller, Session
 from sessiond.core.values import Deadline, Exit, Lease, LeaseKind, Liveliness, Reason, State
 from sessiond.entropy import digest
@@ -138,6 +138,12 @@ class Broker:
         """Say why a service can't be started; ``None`` where nothing speaks against it."""
         return self._fitness.causes.get(service.name)
 
+    def places(self, service: Service) -> dict[int, Session]:
+        """Give the sessions that hold the slots of a service's pool, by slot, as they were last saved."""
+        held = self._table.held(self.catalogue.pool_of(service).name)
+        saved = self._journal.saved
+        return {slot: saved[session_id] for slot, session_id in held.items() if session_id in saved}
+
     def queue_place(self, session: Session) -> int | None:
         """Give the place of a session in its queue, from 1; ``None`` where it is in none."""
         if session.state is not State.QUEUED:
@@ -226,7 +232,7 @@ class Broker:
     async def _claim(self, session: Session, request: Request) -> Reservation:
         if session.state in (State.STOPPING, State.ENDED):
             return Reservation(self.session(session.id), "")
-        token, (caller, answer) = self._entropy.token(), self._new_caller(request)
+        token, (caller, answer) = self._new_token(request), self._new_caller(request)
         done = self._happen(session.id, events.Claim(request.owner, digest(token), request.key))
         if caller is not None:
             done.addErrback(_logged)
@@ -238,7 +244,7 @@ class Broker:
     async def _create(self, service: Service, request: Request, options: Mapping[str, Scalar]) -> Reservation:
         pool = self.catalogue.pool_of(service)
         slot = self._table.place_for(service, pool, request.owner, self.catalogue.caps, queues=request.queues)
-        token, (caller, answer) = self._entropy.token(), self._new_caller(request)
+        token, (caller, answer) = self._new_token(request), self._new_caller(request)
         blank = self._blank(service, request.owner, options)
         blank = evolve(blank, key=request.key, token_digest=digest(token))
         saved = await self._enter(blank.id, create(blank, events.Reserve(slot, caller), self.clock.now()))
@@ -264,10 +270,13 @@ class Broker:
 
     def _new_id(self, service: str) -> str:
         for _ in range(100):
-            session_id = f"{service}-{self._entropy.suffix()}"
+            session_id = f"{slug(service)}-{self._entropy.suffix()}"
             if self._table.get(session_id) is None:
                 return session_id
         raise Refused(Code.INTERNAL)
+
+    def _new_token(self, request: Request) -> str:
+        return self._entropy.uuid() if request.short else self._entropy.token()
 
     def _new_caller(self, request: Request) -> tuple[Caller | None, Deferred[Verdict] | None]:
         if request.wait_s is None:

@@ -20,6 +20,7 @@ class Request:
     :ivar patient: whether its wire can say "later" when that time is over.
     :ivar key: its Idempotency-Key.
     :ivar queues: whether it would wait for a slot, where its service lets callers wait.
+    :ivar short: whether its token is a UUID, as some wires have them, and not the usual.
     """
 
     service: str
@@ -29,6 +30,7 @@ class Request:
     patient: bool = True
     key: str | None = None
     queues: bool = True
+    short: bool = False
 
 
 @frozen

@@ -1,7 +1,7 @@
 """The configuration: strict TOML, refused by name and place wherever it can't be."""
 
 from sessiond.config.load import load, parse
-from sessiond.config.values import ApiToken, Callers, Config, Face, Listener, Patience, StaticFolder, StoreKind
+from sessiond.config.values import ApiToken, Callers, Config, Face, Listener, Nexus, Patience, StaticFolder, StoreKind
 
 __all__ = [
     "ApiToken",
@@ -9,6 +9,7 @@ __all__ = [
     "Config",
     "Face",
     "Listener",
+    "Nexus",
     "Patience",
     "StaticFolder",
     "StoreKind",

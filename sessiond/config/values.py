@@ -21,6 +21,8 @@ class Face(Enum):
     TUNNEL = "tunnel"
     HEALTH = "health"
     METRICS = "metrics"
+    NEXUS = "nexus"
+    NEXUS_TUNNEL = "nexus-tunnel"
 
 
 class Callers(Enum):
@@ -64,6 +66,7 @@ class Listener:
     :ivar public_url: how clients reach it, without a slash at the end; ``None`` takes the request's Host.
     :ivar origins: origins of pages that may call and connect, beside the listener's own.
     :ivar hosts: names that a Host header may hold, beside those of ``public_url`` and the endpoint.
+    :ivar headers: what is added to every answer.
     :ivar max_connections: open connections in all; ``max_per_address`` from one IPv4 address or IPv6 network.
     """
 
@@ -78,6 +81,7 @@ class Listener:
     max_per_address: int = 4096
     patience: Patience = Patience()
     port: int | None = None
+    headers: tuple[tuple[str, str], ...] = ()
 
     @property
     def secure(self) -> bool:
@@ -111,6 +115,26 @@ class StaticFolder:
 
 
 @frozen
+class Nexus:
+    """What the Nexus dialect is to do.
+
+    :ivar services: the services that it offers, by name, each with what it reports of it unchanged.
+    :ivar target: the name of the service that a connection without a token is carried to; ``None`` where there is none.
+    :ivar security_token: what callers of its REST interface must know; ``None`` lets everybody call.
+    :ivar ansys: the folder of the install's viewer pages.
+    :ivar ensight: whether calls of EnSight's own REST interface are expected.
+    :ivar allow_stop: whether callers may end the daemon.
+    """
+
+    services: Mapping[str, Mapping[str, object]] = field(factory=dict)
+    target: str | None = None
+    security_token: str | None = field(default=None, repr=False)
+    ansys: Path | None = None
+    ensight: bool = False
+    allow_stop: bool = False
+
+
+@frozen
 class Config:
     """A whole configuration.
 
@@ -128,3 +152,4 @@ class Config:
     needs: Mapping[str, tuple[str, ...]] = field(factory=dict)
     static: tuple[StaticFolder, ...] = ()
     tunnel: RelayLimits = Factory(RelayLimits)
+    nexus: Nexus | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from enum import Enum
 from typing import Any
@@ -233,6 +234,11 @@ class Service:
         """Give every lease of this kind that the service may hold, in order of number."""
         first, last = self.range_of(kind)
         return tuple(Lease(kind, number) for number in range(first, last + 1))
+
+
+def slug(name: str) -> str:
+    """Give what of a service's name may stand in the ids of its sessions: in paths, URLs and the names of folders."""
+    return re.sub("[^a-z0-9]+", "-", name.lower()).strip("-")[:32] or "session"
 
 
 @frozen

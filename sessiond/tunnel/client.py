@@ -43,6 +43,8 @@ class Tunnel:
     :param done: is called once, when nothing of it is left.
     :param streams: gives the standard input and output of the session's program, where these are its endpoint.
     :ivar carries: how.
+    :ivar in_words: gives what its client is told in place of the usual code and text, for wires with their own.
+    :ivar session_id: empty until the session is known, where the handshake comes first.
     """
 
     def __init__(
@@ -57,10 +59,11 @@ class Tunnel:
     ) -> None:
         self.carries = carries
         self.observer: Observer | None = None
+        self.in_words: Callable[[Close], Close] = lambda close: close
         self._streams = streams
         self.session_id = session_id
         self.number = 0
-        self._limits = limits
+        self.limits = limits
         self._reactor, self._clock, self._done = reactor, clock, done
         self._tell: Tell | None = None
         self._untold: list[Callable[[], Event]] = []
@@ -134,7 +137,7 @@ class Tunnel:
         :raises Unreachable: it can't be.
         """
         if not isinstance(endpoint, Stdio):
-            found = await dial(self._reactor, self._clock, endpoint, retry, self._limits)
+            found = await dial(self._reactor, self._clock, endpoint, retry, self.limits)
             return UpgradingEndpoint(found) if self.carries is Stream.WHOLE else found
         streams = self._streams()
         if streams is None or streams.stuck:
@@ -152,7 +155,7 @@ class Tunnel:
         """End it, once the client has what the endpoint has sent."""
         if self._cut is not None:
             return
-        self._cut = _Cut(Close(close_code, text), flush_s)
+        self._cut = _Cut(self.in_words(Close(close_code, text)), flush_s)
         self._let_go_of_endpoint()
         if self._relay is not None:
             self._relay.cut(self._cut.close, flush_s)

@@ -28,11 +28,13 @@ class Answer:
     """One answer.
 
     :ivar body: what becomes JSON, or bytes that go out as they are; ``None`` for nothing at all.
+    :ivar phrase: the reason phrase, where a wire has its own; plain ASCII on one line.
     """
 
     body: Mapping[str, object] | bytes | None = field(default=None, repr=False)
     status: int = 200
     headers: Mapping[str, str] = field(factory=dict)
+    phrase: str | None = None
 
     def having(self, headers: Mapping[str, str]) -> Answer:
         """Give the same answer with more headers."""
@@ -65,7 +67,7 @@ def encode(body: Mapping[str, object] | bytes | None) -> bytes:
 def send(request: Request, answer: Answer) -> None:
     """Send an answer and finish the request."""
     content = encode(answer.body)
-    request.setResponseCode(answer.status, HTTPStatus(answer.status).phrase.encode())
+    request.setResponseCode(answer.status, (answer.phrase or HTTPStatus(answer.status).phrase).encode("ascii"))
     headers = {"Content-Type": JSON, **GUARDS, **answer.headers}
     if answer.body is None:
         del headers["Content-Type"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import stat
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -55,8 +56,12 @@ INDEX = "index.html"
 LISTING_POLICY = "default-src 'none'; style-src 'unsafe-inline'"  # a listing holds its own styles
 HEADERS = {"X-Content-Type-Options": "nosniff", "Cache-Control": "no-cache", "Referrer-Policy": "no-referrer"}
 """``no-cache`` has browsers ask whether their copy is still good, so that a new version is seen at once."""
-
 _RANGE = re.compile(r"bytes=(\d{0,15})-(\d{0,15})", re.ASCII)
+
+
+def anybody(request: Request) -> bool:
+    """Let everybody see a listing."""
+    return True
 
 
 class Files(Resource):
@@ -64,13 +69,16 @@ class Files(Resource):
 
     :param root: the folder; it may be made later.
     :param listing: whether a folder without ``index.html`` shows what is in it.
+    :param may_list: says of a request whether it may see that.
     """
 
     isLeaf = True
 
-    def __init__(self, root: Path, listing: bool = False) -> None:
+    def __init__(
+        self, root: Path, listing: bool = False, may_list: Callable[[Request], bool] = anybody
+    ) -> None:
         super().__init__()
-        self._root, self._listing = root, listing
+        self._root, self._listing, self._may_list = root, listing, may_list
 
     def render(self, request: Request) -> int | bytes:
         """Answer GET and HEAD."""
@@ -98,7 +106,14 @@ class Files(Resource):
         if not self._listing:
             refuse(request, Code.NOT_FOUND)
             return NOT_DONE_YET
-        return self._render_listing(request, folder, segments)
+        if not self._may_list(request):
+            refuse(request, Code.UNAUTHENTICATED)
+            return NOT_DONE_YET
+        try:
+            return self._render_listing(request, folder, segments)
+        except OSError:
+            refuse(request, Code.NOT_FOUND)
+            return NOT_DONE_YET
 
     def _render_listing(self, request: Request, folder: Path, segments: list[bytes]) -> int | bytes:
         names = [name for name in sorted(os.listdir(folder)) if find(self._root, [*segments, os.fsencode(name)])]

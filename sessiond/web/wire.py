@@ -39,6 +39,7 @@ class WebRequest(Request):
 
     channel: Any  # a WebChannel while there is a connection
     content: Any  # a BytesIO once the headers are there
+    shown_path: bytes | None = None
     _received = 0
     _too_large = False
     _turned_away = False
@@ -70,6 +71,8 @@ class WebRequest(Request):
 
     def process(self) -> None:
         """Find the resource and have it render, unless the body was too large."""
+        for name, value in self.channel.site.headers:
+            self.setHeader(name, value)
         if self._too_large:
             refuse(self, Code.TOO_LARGE)
         else:
@@ -88,6 +91,12 @@ class WebRequest(Request):
         else:
             refuse(self, Code.INTERNAL)
         return reason
+
+
+def show_path(request: Request, path: bytes) -> None:
+    """Have the log show this in place of a request's path, which may hold a secret."""
+    if isinstance(request, WebRequest):
+        request.shown_path = path
 
 
 class _Outspoken:
@@ -274,6 +283,8 @@ class WebSite(Site):
     :param patience: how long a client may take.
     """
 
+    headers: tuple[tuple[str, str], ...] = ()
+    """What is added to every answer."""
     protocol: Any = WebChannel  # without the wrapper that could turn it into HTTP/2
     requestFactory = WebRequest
 

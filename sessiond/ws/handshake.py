@@ -75,6 +75,7 @@ def switch(request: Request, upgrade: Upgrade, socket: TunnelSocket, factory: We
     :func:`feed`.
     """
     channel: Any = request.channel
+    socket.headers = dict(channel.site.headers)
     # The HTTP channel is the transport's producer; ours could not be registered beside it.
     channel.transport.unregisterProducer()
     request.uri = b"/"

@@ -46,6 +46,8 @@ class TunnelSocket(WebSocketServerProtocol):
     ear: ClientEar | None = None
     refuses = ended = False
     unanswered: bytes | None = None
+    headers: dict[str, str] = {}  # noqa: RUF012 - none, and never changed in place
+    """What its listener adds to every answer."""
     channel: Any = None
     """The HTTP channel whose connection this was; it is told of the end, since it may be counted."""
 
@@ -87,9 +89,9 @@ class TunnelSocket(WebSocketServerProtocol):
 
     # -- what Autobahn tells -----------------------------------------------------------------------------------------
 
-    def onConnect(self, request: ConnectionRequest) -> str | None:
+    def onConnect(self, request: ConnectionRequest) -> tuple[str | None, dict[str, str]]:
         """Answer the one subprotocol that is spoken, if it is offered."""
-        return SUBPROTOCOL if SUBPROTOCOL in request.protocols else None
+        return SUBPROTOCOL if SUBPROTOCOL in request.protocols else None, self.headers
 
     def onMessageBegin(self, isBinary: bool) -> None:
         """A message begins; bytes can't come as text."""

@@ -14,7 +14,7 @@ from twisted.web.server import Request, Site
 from sessiond.core.errors import SHAPES, Code, Refused
 from sessiond.core.services import Service
 from sessiond.core.session import Session
-from sessiond.ports import Clock, Observer, RelayLimits
+from sessiond.ports import Clock, Observer, RelayLimits, Streams
 from sessiond.tunnel.client import Tunnel
 from sessiond.tunnel.framing import Carried, Rules, Stream, carried
 from sessiond.tunnel.relay import ByteRelay
@@ -23,6 +23,7 @@ from sessiond.tunnel.tcp import tune
 from sessiond.web.access import Face
 from sessiond.web.wire import WebSite
 from sessiond.ws.channel import Admits, CheckOrigin, TunnelResource
+from sessiond.ws.greeting import Greeting, GreetingResource, Host
 from sessiond.ws.handover import seize, take_over
 from sessiond.ws.handshake import Upgrade, feed, switch
 from sessiond.ws.messages import MessageTunnelSocket, TextTunnelSocket
@@ -73,6 +74,13 @@ class Tunnels:
     def resource(self, face: Face) -> IResource:
         """Give what answers ``/tunnel`` on a port that serves other things too."""
         return TunnelResource(self._broker, self._check_origin, face, self, self._clock)
+
+    def greeting(self, host: Host, limits: RelayLimits) -> IResource:
+        """Give what greets the clients of a dialect, and admits them then.
+
+        :param limits: those of that wire.
+        """
+        return GreetingResource(host, self._broker, self, limits, self._clock)
 
     def site(self, face: Face) -> Site:
         """Give what answers on a port that serves tunnels only, whatever path is asked for."""
@@ -133,15 +141,37 @@ class Tunnels:
         tunnel.opened(relay)
         feed(request, socket)
 
+    # -- and the resource that greets them first --------------------------------------------------------------------
+
+    def greet(self, request: Request, upgrade: Upgrade, greeting: Greeting) -> Tunnel:
+        """Answer 101, and give a tunnel of a session that is not known yet. One that comes too late is closed."""
+        carries = carried(self._service_named(greeting.service), greeting.limits.message_bytes)
+        limits = greeting.limits
+        tunnel = Tunnel("", self._reactor, self._clock, self._forget, limits, lambda: self._streams_of(tunnel), carries)
+        socket = self._shake_hands(tunnel, request, upgrade)
+        relay = ByteRelay(socket, limits, self._clock, tunnel)
+        self._there.add(tunnel)
+        tunnel.opened(relay)
+        if self._closed is not None:
+            tunnel.cut(SHAPES[Code.SHUTTING_DOWN].close, Code.SHUTTING_DOWN.value, 0.0)
+        feed(request, socket)
+        return tunnel
+
+    def _streams_of(self, tunnel: Tunnel) -> Streams | None:
+        return self._broker.streams(tunnel.session_id)
+
     def _shake_hands(self, tunnel: Tunnel, request: Request, upgrade: Upgrade) -> TunnelSocket | FrameSocket:
         shaking = _shaking(tunnel.carries)
         switch(request, upgrade, shaking, self._factory)
-        tune(shaking.transport, self._limits)
-        return shaking if self._by_autobahn else take_over(shaking, self._limits, tunnel.carries)
+        tune(shaking.transport, tunnel.limits)
+        return shaking if self._by_autobahn else take_over(shaking, tunnel.limits, tunnel.carries)
 
     def _service_of(self, session: Session) -> Service | None:
+        return self._service_named(session.service)
+
+    def _service_named(self, name: str) -> Service | None:
         try:
-            return self._broker.service(session.service)
+            return self._broker.service(name)
         except Refused:
             return None  # it has left the configuration
 

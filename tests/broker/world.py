@@ -67,6 +67,10 @@ class Countable:
         """Give the next token."""
         return f"token-{self._next()}"
 
+    def uuid(self) -> str:
+        """Give the next token that looks like a UUID."""
+        return f"00000000-0000-4000-8000-{self._next():012d}"
+
     def nonce(self) -> str:
         """Give the next nonce."""
         return f"nonce-{self._next()}"

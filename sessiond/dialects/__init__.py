@@ -1,0 +1,1 @@
+"""Dialects: thin translators between somebody's existing protocol and the broker. They decide nothing."""
