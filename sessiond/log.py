@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from string import Formatter
 from typing import Any
+from urllib.parse import quote
 
 from attrs import define
 from twisted.logger import ILogObserver, LogEvent, LogLevel, LogPublisher, globalLogPublisher
@@ -43,19 +44,21 @@ _SECRETS = re.compile(
     r"""
       (?P<query>
         (?: \b | (?<=%3F) | (?<=%26) )
-        (?: token | ticket | secret | password | api[_-]?key | access_token | auth ) \b
+        (?: token | security_token | ticket | secret | password | api[_-]?key | access_token | auth ) \b
         ["']? \s* (?: = | : | %3D ) \s* b?["']?
       ) (?! \[hidden\] ) [^\s&;,"'<>)\]}]+
     | (?P<header> \b (?:proxy-)?authorization \b ["']? \s* (?:=|:|,) \s* \[? b?["']? ) [^"'\r\n]+
     | (?P<scheme> \b (?:bearer|basic) \s+ ) [A-Za-z0-9._~+/=-]{8,}
     | (?P<cookie> \b (?:set-)?cookie \b ["']? \s* (?:=|:|,) \s* \[? b?["']? ) [^"'\r\n]+
+    | (?P<uuid> (?<![\w-]) [0-9a-f]{8} ) -[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12} (?![\w-])
     | (?P<bare> (?<![\w-]) ) [A-Za-z0-9_-]{43} (?![\w-])
     """,
     re.IGNORECASE | re.VERBOSE,
 )
 """What a secret stands behind: in a query, a JSON document, a repr of one of them, or a header.
 
-``bare`` is what :class:`sessiond.entropy.SystemEntropy` makes, wherever it stands.
+``bare`` and ``uuid`` are what :class:`sessiond.entropy.SystemEntropy` makes, wherever it stands; of a UUID the beginning
+is shown, so that a portal's log and ours can be read side by side.
 """
 
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
@@ -69,8 +72,18 @@ KEPT = frozenset(
 """What observers need beside the text; every other key could hold anything."""
 
 
+_hidden: set[str] = set()
+
+
+def hide(secret: str) -> None:
+    """Have a secret of the configuration hidden wherever it stands, such as within the name of a file."""
+    _hidden.update({secret, quote(secret, safe=""), quote(secret)})
+
+
 def scrub(text: str) -> str:
-    """Hide every secret that is recognised by what stands before it."""
+    """Hide every secret that is recognised by what stands before it, or is known."""
+    for secret in _hidden:
+        text = text.replace(secret, HIDDEN)
     return _SECRETS.sub(lambda found: str(found[found.lastgroup or 0]) + HIDDEN, text)
 
 

@@ -146,13 +146,8 @@ class DoorSite(WebSite):
         log.info(
             "{peer} {method} {path} {status} {sent}",
             peer=getattr(request.getClientAddress(), "host", "-"),
-<<<<<<< HEAD
             method=_text(request.method) if request.method in METHODS else HIDDEN,
-            path=shown_path(_text(request.uri)),
-=======
-            method=_text(request.method),
-            path=_text(getattr(request, "shown_path", None) or request.uri.partition(b"?")[0]),
->>>>>>> 921635e (Speak Nexus' REST, files and tunnel)
+            path=shown_path(_text(getattr(request, "shown_path", None) or request.uri)),
             status=request.code,
             sent=request.sentLength,
         )
