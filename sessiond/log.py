@@ -57,8 +57,8 @@ _SECRETS = re.compile(
 )
 """What a secret stands behind: in a query, a JSON document, a repr of one of them, or a header.
 
-``bare`` and ``uuid`` are what :class:`sessiond.entropy.SystemEntropy` makes, wherever it stands; of a UUID the beginning
-is shown, so that a portal's log and ours can be read side by side.
+``bare`` and ``uuid`` are what :class:`sessiond.entropy.SystemEntropy` makes, wherever it stands; of a UUID the
+beginning is shown, so that a portal's log and ours can be read side by side.
 """
 
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")

@@ -45,11 +45,13 @@ MAY_KNOW: Mapping[str, frozenset[str]] = {
     "options": frozenset({"config", "core"}),
     "commands": frozenset({"config", "core.errors", "entropy"}) | WATCHING,
     "__main__": frozenset({"commands"}),
-    # Programs that run as children: they know nothing of the daemon.
+    "websocketserver": frozenset({"boot", "config", "core"}),
+    # Programs that run as children, and the class that scripts derive from: they know nothing of the daemon.
     "demo": frozenset(),
-    # The program that runs operators' scripts, and what these import of us.
+    # The program that runs operators' scripts, what these import of us, and one of ours.
     "scripting": frozenset({"nexus"}),
     "nexus": frozenset(),
+    "applications": frozenset({"nexus"}),
 }
 """Part of the package (the longest prefix counts) to what it may import; itself always, the version too."""
 
@@ -118,7 +120,7 @@ def breaks_children(sources: Sources) -> list[str]:
         str(found)
         for found in imports_of(sources)
         if is_below(found.target, "subprocess", "multiprocessing", "asyncio")
-        and not is_below(found.importer, "sessiond.demo")
+        and not is_below(found.importer, "sessiond.demo", "sessiond.applications")
     ]
 
 

@@ -231,7 +231,7 @@ async def test_port_taken(config: Path) -> None:
         squatter.bind(("127.0.0.1", port_of(config)))
         squatter.listen()
         daemon = await refused(config)
-    assert "listeners.web: can't listen: Address already in use" in daemon.text
+    assert f"listeners.web: can't listen on port {port_of(config)} of 127.0.0.1: Address already in use" in daemon.text
     assert not list((config.parent / "state").rglob("*.sqlite"))
 
 

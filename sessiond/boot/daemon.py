@@ -11,6 +11,7 @@ from typing import Any
 from twisted.application.service import IService, Service
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.defer import TimeoutError as StepTimeout
+from twisted.internet.error import ReactorNotRunning
 from twisted.internet.protocol import Factory
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -44,11 +45,19 @@ def makeService(options: Options) -> IService:
     """Wire the daemon for twistd."""
     from twisted.internet import reactor  # noqa: PLC0415 - not before twistd has installed the one that was asked for
 
+    prepare(options.config, reactor)
+    return Daemon(reactor, options.config, os.environ)
+
+
+def prepare(config: Config, reactor: Any) -> None:
+    """See to what all of the process has in common, whatever starts the daemon."""
+    keep_steady(reactor)
     scrubbing.install()
+    if config.nexus is not None and config.nexus.security_token is not None:
+        # The names of its files begin with it.
+        scrubbing.hide(config.nexus.security_token)
     # Or each dial to a program has two lines in the log, about objects of Twisted's.
     Factory.noisy = False
-    keep_steady(reactor)
-    return Daemon(reactor, options.config, os.environ)
 
 
 class Daemon(Service):
@@ -56,12 +65,20 @@ class Daemon(Service):
 
     twistd neither waits for ``startService`` nor tells that it failed, so what it begins sees to both; ``stopService``
     is waited for, so it has a deadline.
+
+    :param status_of: gives the status that a start ends with which has failed.
     """
 
     name = "sessiond"
 
-    def __init__(self, reactor: Any, config: Config, environment: Mapping[str, str]) -> None:
-        self._reactor = reactor
+    def __init__(
+        self,
+        reactor: Any,
+        config: Config,
+        environment: Mapping[str, str],
+        status_of: Callable[[Failure], int] = lambda failure: 1,
+    ) -> None:
+        self._reactor, self._status_of = reactor, status_of
         self._config = config
         self._environment = environment
         self._starting: Deferred[None] | None = None
@@ -94,7 +111,9 @@ class Daemon(Service):
         config = self._config
         check_folders(config)
         self._instance = claim(config.state_dir)
-        self._parts = parts = assemble(self._reactor, config, self._instance, self._environment, self._report_url)
+        self._parts = parts = assemble(
+            self._reactor, config, self._instance, self._environment, self._report_url, self._shut_down
+        )
         for listener in config.listeners:
             site = site_of(listener, parts.sources, self._reactor)
             self._bound.append(await bind(self._reactor, listener, site))
@@ -131,12 +150,20 @@ class Daemon(Service):
 
     def _tell(self) -> None:
         """Say, in one line, that it is ready and where people go."""
-        for face in (Face.PORTAL, Face.API, Face.STATIC):
-            for bound in self._bound:
-                if face in bound.listener.serves and bound.url is not None:
-                    log.info("sessiond is ready: {url}", url=bound.url)
-                    return
-        log.info("sessiond is ready")
+        urls = [url for face in (Face.PORTAL, Face.API, Face.STATIC, Face.NEXUS) for url in self._urls(face)][:1]
+        urls += [f"ws{url.removeprefix('http')}" for url in self._urls(Face.NEXUS_TUNNEL)]
+        log.info("sessiond is ready: {urls}" if urls else "sessiond is ready", urls=" and ".join(urls))
+
+    def _urls(self, face: Face) -> list[str]:
+        found = (bound.url for bound in self._bound if face in bound.listener.serves)
+        return [url for url in found if url is not None]
+
+    def _shut_down(self) -> None:
+        """Stop because a caller wants it."""
+        try:
+            self._reactor.stop()
+        except ReactorNotRunning:
+            pass  # it stops already
 
     def _failed(self, failure: Failure) -> None:
         """Say why the daemon can't start, and end it with a status that says so too."""
@@ -147,7 +174,7 @@ class Daemon(Service):
             log.critical("sessiond can't start: {why}", why=failure.getErrorMessage())
         else:
             log.failure("sessiond can't start", failure)
-        exit_with(1)
+        exit_with(self._status_of(failure))
         self._reactor.stop()
 
     async def _stop(self) -> None:

@@ -63,12 +63,20 @@ async def bind(reactor: object, listener: Listener, factory: IProtocolFactory) -
         endpoint = serverFromString(reactor, listener.endpoint)
         port = await endpoint.listen(factory)
     except CannotListenError as error:
-        raise ListenError(f"listeners.{listener.name}: can't listen: {_why(error.socketError)}") from None
+        place = _place(error)
+        raise ListenError(f"listeners.{listener.name}: can't listen{place}: {_why(error.socketError)}") from None
     except (OSError, ValueError, KeyError, IndexError, VerifyError, SSL.Error, crypto.Error) as error:
         raise ListenError(f"listeners.{listener.name}: {_cause(listener, error)}") from None
     # Nothing ran since it began to listen, so nothing was accepted yet.
     port.stopReading()
     return Bound(listener, port)
+
+
+def _place(error: CannotListenError) -> str:
+    """Say where, as far as that is known: an address and a port, or the path of a socket."""
+    if isinstance(error.port, int):
+        return f" on port {error.port} of {error.interface or 'all addresses'}"
+    return f" on {error.port}" if error.port else ""
 
 
 def _why(error: object) -> str:

@@ -29,6 +29,13 @@ COMMON_SECRETS = (
 )
 """Secrets that everybody tries first; a token with the digest of one is refused."""
 
+HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}", re.ASCII)
+"""RFC 9110 section 5.1."""
+OWN_HEADERS = frozenset(
+    ("connection", "content-encoding", "content-length", "content-type", "transfer-encoding", "upgrade", "date")
+)
+"""What says how an answer is to be read; nobody else may."""
+
 GROUP = matching(r"[A-Za-z0-9][A-Za-z0-9_.@-]{0,63}", "the name of a group")
 SCOPE = matching("read|launch|operate", "one of read, launch, operate")
 COMMON_DIGESTS = frozenset(hashlib.sha256(secret.encode()).digest() for secret in COMMON_SECRETS)
@@ -72,6 +79,7 @@ def _read_listener(listener_name: str, table: Table, end: Described) -> Listener
         or (most if end.local else max(1, most // SHARE)),
         patience=_read_patience(table),
         port=end.port or None,
+        headers=read_headers(table),
     )
     insecure = table.read("insecure", boolean, False)
     if not listener.serves and "serves" in table:
@@ -97,6 +105,23 @@ def _limit(value: object) -> float:
     if not 0.001 <= limit_s <= LONGEST_S:
         raise Unfit("a duration above zero and of at most an hour is needed")
     return limit_s
+
+
+def read_headers(listener: Table) -> tuple[tuple[str, str], ...]:
+    """Read ``headers``: what is added to every answer."""
+    table, found = listener.table("headers"), []
+    for key in table.written():
+        found.append((key, table.read(key, header_value, "")))
+        if not HEADER.fullmatch(key) or key.lower() in OWN_HEADERS:
+            table.fault(key, "is no name of a header that may be added")
+    return tuple(found)
+
+
+def header_value(value: object) -> str:
+    """Read the value of a header (RFC 9110 section 5.5): visible ASCII and spaces."""
+    if not isinstance(value, str) or not value.isascii() or (value and not value.isprintable()):
+        raise Unfit("a text of printable ASCII characters is needed")
+    return value
 
 
 def read_tokens(root: Table) -> tuple[ApiToken, ...]:

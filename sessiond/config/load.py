@@ -12,6 +12,7 @@ from typing import Any
 from attrs import fields
 
 from sessiond.config.listeners import read_listeners, read_tokens
+from sessiond.config.nexus import read_nexus
 from sessiond.config.services import read_catalogue
 from sessiond.config.table import Reader, Table, boolean, mapping, one_of, text
 from sessiond.config.units import seconds, size_bytes
@@ -66,12 +67,13 @@ def parse(content: bytes, folder: Path, environment: Mapping[str, str]) -> Confi
 
 
 def _build(root: Table, folder: Path, environment: Mapping[str, str]) -> Config:
-    state_dir = folder / root.read("state_dir", text, _usual_state(environment))
+    state_dir = folder / root.read("state_dir", text, usual_state(environment))
     usual_runtime = _provided("RUNTIME_DIRECTORY", environment) or str(state_dir / "run")
     runtime_dir = folder / root.read("runtime_dir", text, usual_runtime)
     tokens = read_tokens(root)
     catalogue, needs = read_catalogue(root, folder, tokens)
     listeners = read_listeners(root, folder, tokens)
+    nexus, catalogue = read_nexus(root, folder, environment, catalogue, listeners)
     config = Config(
         # Normal, so that what is checked is what is opened; not resolved, for a link there may be the operator's wish.
         state_dir=Path(os.path.normpath(state_dir)),
@@ -83,13 +85,14 @@ def _build(root: Table, folder: Path, environment: Mapping[str, str]) -> Config:
         needs=needs,
         static=_read_static(root.table("static"), folder),
         tunnel=_read_tunnel(root.table("tunnel")),
+        nexus=nexus,
     )
     root.done()
     _check_together(config, root)
     return config
 
 
-def _usual_state(environment: Mapping[str, str]) -> str:
+def usual_state(environment: Mapping[str, str]) -> str:
     """Give systemd's StateDirectory, else the user's (XDG base directory rules)."""
     home = environment.get("HOME") or "/"
     return _provided("STATE_DIRECTORY", environment) or str(

@@ -71,7 +71,7 @@ def wrong(refused: Refused, name: str, count: int, free_in_s: float | None) -> W
         case Code.FULL:
             message = f"All {count} {name} sessions are in use"
             return Wrong(503, "no_free_slot", message, FULL_S if free_in_s is None else free_in_s)
-        case Code.LAUNCH_FAILED | Code.SUSPENDED:
+        case Code.SUSPENDED | Code.CANNOT_START:
             cause = refused.detail or refused.shape.title
             return Wrong(503, "cannot_start", f"{name} cannot start: {cause}", refused.retry_after_s or CANNOT_START_S)
         case Code.SHUTTING_DOWN:
