@@ -8,6 +8,7 @@ and ``${target}``; an argument with ``${target}`` is left out where there is non
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -77,10 +78,8 @@ def arguments(command: Sequence[str], port: int, target: str) -> list[str]:
 
 
 def _filled(word: str, filled: Mapping[str, str]) -> str:
-    # Each once, and what a target holds is not looked at again.
-    for name in ("${port}", "${vnc}", "${target}"):
-        word = word.replace(name, filled[name])
-    return word
+    # In one pass: what a target holds is not looked at again.
+    return re.sub(r"\$\{(?:port|vnc|target)\}", lambda found: filled[found[0]], word)
 
 
 def free_port() -> int:

@@ -16,7 +16,9 @@ from pathlib import Path
 from typing import Any, NoReturn, TextIO
 
 from attrs import frozen
-from OpenSSL import SSL, crypto
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from twisted.logger import (
     FilteringLogObserver,
     Logger,
@@ -297,23 +299,24 @@ def check_certificate(certificate: Path, key: Path) -> None:
 
     :raises UsageFault: they can't.
     """
-    context = SSL.Context(SSL.TLS_METHOD)
-    for option, path in (("--cert", certificate), ("--key", key)):
-        try:
-            content = path.read_bytes()
-            if option == "--cert":
-                context.use_certificate(crypto.load_certificate(crypto.FILETYPE_PEM, content))
-            else:
-                # An empty passphrase: nobody is asked at a terminal that may not be there.
-                context.use_privatekey(crypto.load_privatekey(crypto.FILETYPE_PEM, content, b""))
-        except OSError as error:
-            raise UsageFault(f"{option} {path}: {error.strerror}") from None
-        except (SSL.Error, crypto.Error, ValueError):
-            raise UsageFault(f"{option} {path}: not PEM, or protected by a passphrase") from None
+    found = [
+        _public_key(option, path, read)
+        for option, path, read in (
+            ("--cert", certificate, lambda content: x509.load_pem_x509_certificate(content).public_key()),
+            ("--key", key, lambda content: load_pem_private_key(content, None).public_key()),
+        )
+    ]
+    if found[0] != found[1]:
+        raise UsageFault(f"--key {key}: does not belong to the certificate {certificate}")
+
+
+def _public_key(option: str, path: Path, read: Callable[[bytes], object]) -> object:
     try:
-        context.check_privatekey()
-    except SSL.Error:
-        raise UsageFault(f"--key {key}: does not belong to the certificate {certificate}") from None
+        return read(path.read_bytes())
+    except OSError as error:
+        raise UsageFault(f"{option} {path}: {error.strerror}") from None
+    except (ValueError, TypeError, UnsupportedAlgorithm):  # TypeError: there is a passphrase, and none was given
+        raise UsageFault(f"{option} {path}: not PEM, or protected by a passphrase") from None
 
 
 def read_settings(path: Path | None) -> Settings:

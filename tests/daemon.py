@@ -197,6 +197,23 @@ def spawn(
     return daemon
 
 
+def spawn_script(argv: Sequence[str], folder: Path, trust: Path | None = None, **environment: str) -> Daemon:
+    """Start a daemon by a command line of its own, in a folder that is also its HOME unless the test says another.
+
+    :param trust: the certificate that it is to have.
+    """
+    from twisted.internet import reactor
+
+    output = _Output()
+    own = {name: os.environ[name] for name in ("PATH", "LANG", "LC_ALL", "TZ") if name in os.environ}
+    env = {**own, "PYTHONPATH": str(ROOT), "HOME": str(folder), **environment}
+    reactor.spawnProcess(output, argv[0], list(argv), env=env, path=str(folder), childFDs={0: "w", 1: "r", 2: "r"})
+    known = [] if trust is None else [Certificate.loadPEM(trust.read_bytes())]
+    daemon = Daemon(output, Agent(reactor, BrowserLikePolicyForHTTPS(trustRootFromCertificates(known))))
+    RUNNING.append(daemon)
+    return daemon
+
+
 async def started(config: Path, trust: Path | None = None, **environment: str) -> Daemon:
     """Start a daemon and wait until it is ready."""
     daemon = spawn(config, trust, (), None, **environment)
