@@ -362,7 +362,7 @@ async def test_from_start_to_stop(tmp_path: Path) -> None:
     """A launcher's whole use of it: files, status, the fixed target, and a stop by REST."""
     from twisted.internet import reactor
 
-    factory = ServerFactory.forProtocol(Greets)
+    factory: Any = ServerFactory.forProtocol(Greets)
     target: Any = reactor.listenTCP(0, factory, interface="127.0.0.1")
     picture(tmp_path)
     words = ("--http_directory", ".", "--http_port", "0", "--client_port", str(target.getHost().port))

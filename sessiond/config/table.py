@@ -109,8 +109,8 @@ def text(value: object) -> str:
 
 def name(value: object) -> str:
     """Read a name as services, pools, listeners and tokens have it."""
-    if not isinstance(value, str) or not re.fullmatch(r"[a-z][a-z0-9-]{0,31}", value, re.ASCII):
-        raise Unfit("a name is needed: a lower-case letter, then letters, digits and dashes, 32 at most")
+    if not isinstance(value, str) or not re.fullmatch(r"[a-z][a-z0-9_-]{0,31}", value, re.ASCII):
+        raise Unfit("a name is needed: a lower-case letter, then letters, digits, dashes and underscores, 32 at most")
     return value
 
 

@@ -58,7 +58,7 @@ target = { port = 1 }
 """
 """A configuration in which every table is read."""
 
-FREE = ("env", "rlimits", "common_options")
+FREE = ("env", "rlimits", "common_options", "headers")
 """Tables whose keys are the operator's."""
 
 Keys = dict[str, tuple[bool, Any]]

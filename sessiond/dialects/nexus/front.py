@@ -62,7 +62,7 @@ class Front:
         service = self.broker.service(name)
         # A service that declares its options gets those of them that came; every viewer sends more.
         taken = options if service.any_options else {k: v for k, v in options.items() if k in service.options}
-        made = await self.broker.reserve(Request(name, OWNER, taken, short=True))
+        made = await self.broker.reserve(Request(name, OWNER, taken, short=True, queues=False))
         self._tokens[made.session.id] = made.token
         return made.token
 

@@ -68,7 +68,7 @@ def wrong(refused: Refused, name: str, count: int, free_in_s: float | None) -> W
     match refused.code:
         case Code.UNKNOWN_SERVICE:
             return unknown_service(name)
-        case Code.FULL:
+        case Code.FULL | Code.QUOTA:
             message = f"All {count} {name} sessions are in use"
             return Wrong(503, "no_free_slot", message, FULL_S if free_in_s is None else free_in_s)
         case Code.SUSPENDED | Code.CANNOT_START:

@@ -58,7 +58,7 @@ def test_basic_mode() -> None:
         assert payload_of(viewer.look().read) == b"hello"
     assert house.session(token).state is State.RESERVED
     third = house.view()
-    assert third.closed == (4503, "All places are taken")
+    assert third.closed == (4503, "no slot is free")
 
 
 def test_basic_mode_leaves_nothing() -> None:
