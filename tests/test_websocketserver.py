@@ -9,6 +9,7 @@ import socket
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -36,6 +37,13 @@ from tests.reactor import within
 ENVIRONMENT = {"HOME": "/home/x"}
 NO_INSTALL = Install()
 SCRIPT = ROOT / "etc" / "websocketserver.py"
+
+
+@pytest.fixture
+def short() -> Iterator[Path]:
+    """Make a folder whose path fits a reason phrase; pytest's own are too deep."""
+    with TemporaryDirectory(prefix="sd-") as folder:
+        yield Path(folder)
 
 
 @pytest.fixture(autouse=True)
@@ -472,3 +480,66 @@ async def test_the_file_in_an_install(tmp_path: Path) -> None:
     assert (await daemon.call("GET", "/ansys261//a.js")).json == "a"
     assert command_of(daemon)[1] == str(script)
     assert await daemon.stop() == 0
+
+
+ENVISION = """#!{python} -S
+import re, socket, sys
+port = int(re.search(r"rfb_port=(\\d+)", sys.argv[sys.argv.index("-vnc") + 1])[1])
+server = socket.create_server(("127.0.0.1", port))
+while True:
+    client, _ = server.accept()
+    client.sendall(b"RFB 003.008\\n" + sys.argv[-1].encode())
+    while client.recv(4096):
+        pass
+"""
+
+
+@within(90)
+async def test_a_built_in_service(short: Path) -> None:
+    """An application that is missing is told with its path; one that is there is started by its first viewer."""
+    words = ("--http_directory", ".", "--http_port", "0", "--local_session", "envision", "2", "0")
+    daemon = serve(*words, "--settings", str(settings_for(short)), folder=short)
+    _, port = await ready(daemon)
+    await daemon.line("can't be started")
+    told = await daemon.call("GET", "/v1/reserve/local_envision")
+    assert told.status == 503
+    assert str(short / "envision") in told.json["message"]
+    assert told.headers["retry-after"] == "60"
+    await daemon.stop()
+    write_envision(short)
+    daemon = serve(*words, "--settings", str(settings_for(short)), folder=short)
+    _, port = await ready(daemon)
+    token = (await daemon.call("GET", "/v1/reserve/local_envision?target_pathname=/a+b.evsn")).json["token"]
+    viewer = await view(port, f"/websockify?token={token}")
+    await viewer.until(b"RFB 003.008\n/a+b.evsn")
+    [service] = (await daemon.call("GET", "/v1/status")).json
+    assert [one["token"] for one in service["instances"]] == [token, ""]
+    assert (await daemon.call("GET", f"/v1/release/{token}")).json == {"released": True}
+    assert await daemon.stop() == 0
+    assert not running_below(short / "envision")
+
+
+def settings_for(folder: Path) -> Path:
+    """Write settings that name an application in a folder."""
+    path = folder / "settings.toml"
+    command = json.dumps([str(folder / "envision"), "-vnc", "${vnc}", "${target}"])
+    path.write_text(f"[applications.envision]\ncommand = {command}\n")
+    return path
+
+
+def write_envision(folder: Path) -> None:
+    """Write the application."""
+    path = folder / "envision"
+    path.write_text(ENVISION.replace("{python}", sys.executable))
+    path.chmod(0o755)
+
+
+def running_below(program: Path) -> list[str]:
+    """List the processes that run a program."""
+    lines = []
+    for entry in Path("/proc").iterdir():
+        try:
+            lines.append((entry / "cmdline").read_text())
+        except OSError:
+            continue
+    return [line for line in lines if str(program) in line and "sessiond.websocketserver" not in line]
