@@ -10,8 +10,8 @@ from statistics import mean
 from bench.client import Failed, WebSocket, block_of, frame
 from bench.programs import running
 from bench.readings import cpu_s, pss_kib, tree
-from bench.rest import Rest, latencies_ms, rate, request
-from bench.sides import Ours, Side
+from bench.rest import Rest, latencies_ms, rate, request, written
+from bench.sides import STATUS_SERVICES, STATUS_SLOTS, Ours, Side
 
 GIB = 1 << 30
 MESSAGE_BYTES = 64
@@ -120,3 +120,15 @@ def rest_beside_ms(side: Ours, folder: Path, count: int) -> list[float]:
     with running(folder, "saturate", "-m", "bench.saturate", str(side.port), side.path()):
         time.sleep(SETTLE_S)
         return rest_ms(side, count)
+
+
+def statuses_per_s(side: Ours, callers: int, count: int) -> float:
+    """Ask for Nexus' status of all services, half of whose slots are taken, and give answers per second of one core.
+
+    By the daemon's own time: who asks takes longer to read so many slots than the daemon to tell them.
+    """
+    for number in range(STATUS_SERVICES):
+        rate(side.port, written(side.port, "GET", f"/v1/reserve/service-{number}"), 1, STATUS_SLOTS // 2)
+    before = cpu_s(side.pid)
+    rate(side.port, written(side.port, "GET", "/v1/status"), callers, count)
+    return count / max(0.01, cpu_s(side.pid) - before)

@@ -67,7 +67,12 @@ def request(port: int, method: str, path: str, body: Any = None) -> bytes:
     """Write a request."""
     content = b"" if body is None else json.dumps(body).encode()
     kind = "" if body is None else "Content-Type: application/json\r\n"
-    head = f"{method} /api/v1{path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n{kind}Content-Length: {len(content)}\r\n\r\n"
+    return written(port, method, f"/api/v1{path}", kind, content)
+
+
+def written(port: int, method: str, path: str, kind: str = "", content: bytes = b"") -> bytes:
+    """Write a request for any path."""
+    head = f"{method} {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n{kind}Content-Length: {len(content)}\r\n\r\n"
     return head.encode() + content
 
 

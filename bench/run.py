@@ -11,7 +11,7 @@ from attrs import frozen
 
 from bench import measures
 from bench.rows import Aim, Row, row
-from bench.sides import Ours, Peer, Side, a_target, ours, peer
+from bench.sides import STATUS_SERVICES, STATUS_SLOTS, Ours, Peer, Side, a_target, nexus, ours, peer
 
 MIB = 1 << 20
 
@@ -197,7 +197,17 @@ def _rest(run: _Run) -> Iterator[Row]:
         yield row(name, "ms", found, [])
 
 
-ROWS = (_down, _up, _round_trips, _opens, _idle, _reservations, _told, _rest)
+def _status(run: _Run) -> Iterator[Row]:
+    name = f"Nexus status, {STATUS_SERVICES} services of {STATUS_SLOTS} slots"
+    if run.wants(name):
+        found = []
+        for _ in range(min(3, run.sizes.repeats)):
+            with nexus(run.folder) as one:
+                found.append(measures.statuses_per_s(one, run.sizes.callers, 5 * run.sizes.requests))
+        yield row(name, "1/CPU s", found, [], Aim(at_most=False, figure=1000, of_peer=False))
+
+
+ROWS = (_down, _up, _round_trips, _opens, _idle, _reservations, _told, _rest, _status)
 
 
 def percentile(figures: list[float], percent: int) -> float:

@@ -107,6 +107,35 @@ def peer(folder: Path, target: int) -> Iterator[Peer | None]:
         yield Peer(pid, port)
 
 
+STATUS_SERVICES, STATUS_SLOTS = 50, 20
+
+
+@contextmanager
+def nexus(folder: Path) -> Iterator[Ours]:
+    """Run this daemon as Nexus' portals see it, with many services; half of their slots are to be reserved."""
+    port = free_port()
+    names = [f"service-{number}" for number in range(STATUS_SERVICES)]
+    config = folder / f"{port}.toml"
+    services = "".join(
+        f'[services.{name}]\nkind = "tcp"\nlauncher = "process"\nlaunch = "on-connect"\n'
+        f'command = ["true", "${{port}}"]\nwatch = "child"\ncount = {STATUS_SLOTS}\n'
+        for name in names
+    )
+    offered = "".join(f"services.{name} = {{}}\n" for name in names)
+    config.write_text(f"""\
+state_dir = {json.dumps(str(folder / f"state-{port}"))}
+[listeners.web]
+endpoint = "tcp:{port}:interface=127.0.0.1:backlog=1024"
+serves = ["nexus", "health"]
+callers = "anyone"
+{services}[dialects.nexus]
+{offered}""")
+    twistd = str(Path(sys.executable).with_name("twistd"))
+    arguments = (twistd, "-n", "--pidfile=", "sessiond", "--config", str(config))
+    with running(folder, "sessiond", *arguments, port=port) as pid:
+        yield Ours(pid, port)
+
+
 def configuration(state: Path, port: int, target: int) -> str:
     """Write a configuration: the durable store, everything else as it is by default."""
     command = json.dumps(["${python}", "-S", "-m", "bench.app", "${port}"])
