@@ -108,7 +108,7 @@ def tree_of(listener: Listener, sources: Sources) -> Root:
     own = nexus if Served.NEXUS in serves else None
     guard = anybody if own is None else own.may_list
 
-    def files(folder: StaticFolder) -> IResource:
+    def files(folder: StaticFolder) -> Resource:
         found = Files(folder.folder, folder.listing, guard)
         # Nexus' clients come by any name and from any page: its own rules say who may see what.
         return Guarded(found, face) if own is None else found
