@@ -35,7 +35,8 @@ SESSION = {
 }
 NEW_SESSION = SESSION | {"token", "tunnel_url"}
 SERVICE = {
-    *("name", "title", "kind", "count", "used", "queued", "options", "options.size", "options.depth", "options.name"),
+    *("name", "title", "kind", "count", "used", "queued", "cause", "any_options"),
+    *("options", "options.size", "options.depth", "options.name"),
     *("options.size.type", "options.size.of", "options.size.default"),
     *("options.depth.type", "options.depth.minimum", "options.depth.maximum", "options.depth.default"),
     *("options.name.type", "options.name.pattern", "options.name.max_length", "options.name.default"),
