@@ -10,6 +10,10 @@ WANTED := $(shell cat setup.cfg pyproject.toml | sha256sum | cut -c1-16)
 MARKS := $(VENV)/installed
 NOVNC := clients/novnc
 NOVNC_MARK := $(NOVNC)/node_modules/installed-$(shell cat $(NOVNC)/package-lock.json | sha256sum | cut -c1-16)
+# Each version is in a virtual environment of its own: they exclude each other, and ours has none of what they import.
+PYENSIGHT := clients/pyensight
+PYENSIGHT_WANTED := $(shell cat $(PYENSIGHT)/*.txt | sha256sum | cut -c1-16)
+PYENSIGHT_MARKS := $(foreach version,0.10.10 0.11.16,$(VENV)/pyensight/$(version)/installed-$(PYENSIGHT_WANTED))
 
 .PHONY: demo test conformance fuzz soak bench profile lint types docs clean
 .DELETE_ON_ERROR:
@@ -19,7 +23,7 @@ demo: $(MARKS)/base-$(WANTED) $(NOVNC_MARK)
 	@exec $(BIN)/twistd -n --pidfile= sessiond --config etc/demo.toml
 
 # pytest comes last: its summary is the last thing printed.
-test: $(MARKS)/tests-$(WANTED) $(NOVNC_MARK)
+test: $(MARKS)/tests-$(WANTED) $(NOVNC_MARK) $(PYENSIGHT_MARKS)
 	@$(PYTHON) -m tests.components
 	@$(BIN)/pytest $(PYTEST)
 
@@ -78,4 +82,10 @@ $(MARKS)/%-$(WANTED): | $(BIN)/python
 $(NOVNC_MARK): | $(NOVNC)/package-lock.json
 	@echo "Installing into $(NOVNC)" >&2
 	@cd $(NOVNC) && npm ci --silent --no-audit --no-fund </dev/null
+	@touch $@
+
+$(VENV)/pyensight/%/installed-$(PYENSIGHT_WANTED): | $(BIN)/python
+	@echo "Installing into $(VENV)/pyensight/$*" >&2
+	@$(PYTHON) -m venv --clear $(VENV)/pyensight/$*
+	@$(VENV)/pyensight/$*/bin/python -m pip install -q --disable-pip-version-check --no-deps -r $(PYENSIGHT)/$*.txt
 	@touch $@
