@@ -190,12 +190,19 @@ def running(
     """
     twistd = [str(Path(sys.executable).with_name("twistd"))]
     argv = [*before, *(program or twistd), "-n", "--pidfile=", "sessiond", "--config", str(config)]
+    with running_by(argv, config.parent, trust, **environment) as daemon:
+        yield daemon
+
+
+@contextmanager
+def running_by(argv: Sequence[str], folder: Path, trust: Path | None = None, **environment: str) -> Iterator[Running]:
+    """Start a daemon by a command line of its own, in a folder that is also its HOME."""
     own = {name: os.environ[name] for name in ("PATH", "LANG", "LC_ALL", "TZ") if name in os.environ}
-    env = {**own, "PYTHONPATH": str(ROOT), "HOME": str(config.parent), **environment}
-    output = next(path for path in _outputs(config.parent) if not path.exists())
+    env = {**own, "PYTHONPATH": str(ROOT), "HOME": str(folder), **environment}
+    output = next(path for path in _outputs(folder) if not path.exists())
     with output.open("xb") as written:
         process = subprocess.Popen(
-            argv, env=env, cwd=config.parent, stdin=subprocess.DEVNULL, stdout=written, stderr=subprocess.STDOUT
+            argv, env=env, cwd=folder, stdin=subprocess.DEVNULL, stdout=written, stderr=subprocess.STDOUT
         )
     try:
         with process:

@@ -38,9 +38,10 @@ class Serving(RemoteServiceScript):
             file.write(str(index))
 
     def serve(self) -> tuple[str, int]:
-        """Listen on the port of the common options."""
+        """Listen on the port of the common options, by the program that they may name."""
         port = self._common_options["port"]
-        subprocess.Popen([sys.executable, "-S", os.path.join(PROGRAMS, "serve.py"), "tcp", str(port)])
+        program = self._common_options.get("program", [os.path.join(PROGRAMS, "serve.py"), "tcp"])
+        subprocess.Popen([sys.executable, "-S", *program, str(port)])
         return "127.0.0.1", port
 
     def hang(self) -> None:
