@@ -95,6 +95,7 @@ class Settings:
 
     state_dir: str | None = None
     ansys: Path | None = None
+    novnc: Path | None = None
     origins: tuple[str, ...] = ()
     applications: Mapping[str, tuple[str, ...]] = {}
 
@@ -214,6 +215,7 @@ def configure(
             target=target,
             security_token=token or None,
             ansys=settings.ansys or install.ansys,
+            novnc=settings.novnc,
             ensight=said.grpc_port > 0,
             allow_stop=True,
         ),
@@ -342,10 +344,11 @@ def read_settings(path: Path | None) -> Settings:
         if called not in APPLICATIONS or not applications[called]:
             within.fault("", f"one of {', '.join(APPLICATIONS)} is needed, with a command")
         within.done()
-    state_dir, ansys = table.read("state_dir", text, None), table.read("ansys", text, None)
+    state_dir, ansys, novnc = (table.read(key, text, None) for key in ("state_dir", "ansys", "novnc"))
     settings = Settings(
         state_dir=None if state_dir is None else str(folder / state_dir),
         ansys=None if ansys is None else folder / ansys,
+        novnc=None if novnc is None else folder / novnc,
         origins=table.read("origins", list_of(origin), ()),
         applications=applications,
     )

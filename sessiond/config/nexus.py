@@ -216,6 +216,7 @@ def read_nexus(
         target=table.read("target", text, None),
         security_token=_read_token(table, folder, environment),
         ansys=_path(folder, table.read("ansys", text, None)),
+        novnc=_path(folder, table.read("novnc", text, None)),
         ensight=table.read("ensight", boolean, False),
         allow_stop=table.read("allow_stop", boolean, False),
     )

@@ -122,6 +122,7 @@ class Nexus:
     :ivar target: the name of the service that a connection without a token is carried to; ``None`` where there is none.
     :ivar security_token: what callers of its REST interface must know; ``None`` lets everybody call.
     :ivar ansys: the folder of the install's viewer pages.
+    :ivar novnc: the folder of noVNC, for the viewer page of our own.
     :ivar ensight: whether calls of EnSight's own REST interface are expected.
     :ivar allow_stop: whether callers may end the daemon.
     """
@@ -130,6 +131,7 @@ class Nexus:
     target: str | None = None
     security_token: str | None = field(default=None, repr=False)
     ansys: Path | None = None
+    novnc: Path | None = None
     ensight: bool = False
     allow_stop: bool = False
 

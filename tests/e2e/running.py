@@ -195,14 +195,18 @@ def running(
 
 
 @contextmanager
-def running_by(argv: Sequence[str], folder: Path, trust: Path | None = None, **environment: str) -> Iterator[Running]:
-    """Start a daemon by a command line of its own, in a folder that is also its HOME."""
+def running_by(argv: Sequence[str], home: Path, trust: Path | None = None, **environment: str) -> Iterator[Running]:
+    """Start a daemon by any command line; whatever the test did, it is gone afterwards.
+
+    :param home: its HOME and working folder; it gets a file for its output there.
+    :param trust: the certificate that it shows.
+    """
     own = {name: os.environ[name] for name in ("PATH", "LANG", "LC_ALL", "TZ") if name in os.environ}
-    env = {**own, "PYTHONPATH": str(ROOT), "HOME": str(folder), **environment}
-    output = next(path for path in _outputs(folder) if not path.exists())
+    env = {**own, "PYTHONPATH": str(ROOT), "HOME": str(home), **environment}
+    output = next(path for path in _outputs(home) if not path.exists())
     with output.open("xb") as written:
         process = subprocess.Popen(
-            argv, env=env, cwd=folder, stdin=subprocess.DEVNULL, stdout=written, stderr=subprocess.STDOUT
+            argv, env=env, cwd=home, stdin=subprocess.DEVNULL, stdout=written, stderr=subprocess.STDOUT
         )
     try:
         with process:

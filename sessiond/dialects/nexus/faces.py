@@ -17,6 +17,7 @@ from sessiond.dialects.nexus.host import LIMITS, NexusHost
 from sessiond.dialects.nexus.leaf import NoSuchCall
 from sessiond.dialects.nexus.rest import Rest
 from sessiond.dialects.nexus.status import Status
+from sessiond.dialects.nexus.viewer import is_viewer, viewer
 from sessiond.ports import RelayLimits
 from sessiond.web.access import Face
 from sessiond.web.leaf import NotFound
@@ -58,9 +59,11 @@ class NexusFaces:
 
     def paths(self, face: Face) -> Callable[[Sequence[bytes]], IResource | None]:
         """Make what finds the resource for a path that the dialect keeps to itself."""
-        ansys = self._front.settings.ansys
+        ansys, novnc = self._front.settings.ansys, self._front.settings.novnc
         rest, ensight = Rest(self._front, self._status, face), EnSight(self._front, face)
-        none, viewer = NoSuchCall(face), NotFound() if ansys is None else Files(ansys)
+        none, tree = NoSuchCall(face), NotFound() if ansys is None else Files(ansys)
+        # An install brings a page of this name: ours takes its place only where the operator has set ours up.
+        own = viewer(novnc) if ansys is None or novnc is not None else None
 
         def find(path: Sequence[bytes]) -> IResource | None:
             first = path[0] if path else b""
@@ -70,6 +73,8 @@ class NexusFaces:
                 return none
             if first == b"ensight" and len(path) > 1 and VERSIONED.fullmatch(path[1]):
                 return ensight
-            return viewer if VIEWERS.fullmatch(first) else None
+            if VIEWERS.fullmatch(first):
+                return own if own is not None and is_viewer(path[1:]) else tree
+            return None
 
         return find
