@@ -315,7 +315,7 @@ def test_ended(place: Place, browsing: "BrowserContext") -> None:
         files.remove()
         portal.page.wait_for_selector("#act:has-text('Start a new session')")
         portal.shoot("viewer-ended")
-        assert said(portal.page)[0] == "The program has ended."
+        assert said(portal.page) == ["The program has ended.", "", ""]
         portal.page.click("#act")
         await_state(portal, "connected")
         check_click(portal)
@@ -392,7 +392,9 @@ def test_password(place: Place, browsing: "BrowserContext") -> None:
         here.close(portal)
         portal = here.view(session_name=DESKTOP, password="wrong")
         await_state(portal, "failed", "wrong-password")
-        assert said(portal.page)[0] == f"{DESKTOP} refused the password."
+        assert said(portal.page) == [f"{DESKTOP} refused the password.", "Authentication failure.", ""]
+        portal.page.click("#act")
+        await_state(portal, "asking")
         here.close(portal)
 
 

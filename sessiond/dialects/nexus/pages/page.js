@@ -137,10 +137,12 @@ async function connect() {
 
 // Says how it ended, and offers what may go on from there.
 async function tell(shown, refusal) {
+  let words = closeInWords(end, shown);
+  if (left) words = { title: "You have ended the session.", cause: "", hint: "", again: false };
   if (refusal) {
-    return show("failed", `${label} refused the password.`, { cause: sentence(refusal), action: ["Try again", begin] });
+    words = { title: `${label} refused the password.`, cause: sentence(refusal), hint: "", again: !token };
+    fields.password = ""; // the next try asks
   }
-  const words = left ? { title: "You have ended the session.", cause: "", hint: "", again: false } : closeInWords(end, shown);
   const state = shown ? "ended" : "failed";
   const action = words.again ? ["Connect again", begin] : null;
   show(state, words.title, { ...words, action });

@@ -3,7 +3,7 @@
 // By the close code of the WebSocket. What could be connected before is "ended"; the rest has "failed".
 // `again` is for what another try with the same address may mend, `all` for what the server's own text adds nothing to.
 const CLOSES = {
-  1000: { title: "The program has ended." },
+  1000: { title: "The program has ended.", all: true },
   1001: { title: "The server is stopping.", again: true, all: true },
   1005: { title: "The viewer has closed the connection.", again: true },
   1006: { title: "The connection was lost.", again: true },
