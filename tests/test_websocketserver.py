@@ -251,11 +251,12 @@ def test_settings(tmp_path: Path) -> None:
     """What the command line has no option for stands in a small file, which is read as strictly as any."""
     path = tmp_path / "settings.toml"
     path.write_text(
-        'state_dir = "state"\nansys = "viewer"\norigins = ["https://portal.example.org"]\n'
+        'state_dir = "state"\nansys = "viewer"\nnovnc = "n"\norigins = ["https://portal.example.org"]\n'
         '[applications.envision]\ncommand = ["/opt/envision", "${vnc}"]\n'
     )
     config = read("--settings", str(path), "--local_session", "envision", "1", "1")
     assert (config.state_dir, nexus_of(config).ansys) == (tmp_path / "state", tmp_path / "viewer")
+    assert nexus_of(config).novnc == tmp_path / "n"
     assert config.listeners[0].origins == ("https://portal.example.org",)
     found = config.catalogue.services["local_envision"].script
     assert found is not None

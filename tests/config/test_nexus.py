@@ -133,6 +133,7 @@ services_file = "external_services.json"
 security_token_file = "token"
 target = "target"
 ansys = "viewer"
+novnc = "novnc"
 ensight = true
 allow_stop = true
 timeout = "1m"
@@ -147,6 +148,7 @@ applications.ensight = { count = 1 }
     assert nexus is not None
     assert "secret" not in repr(found)
     assert (nexus.security_token, nexus.target, nexus.ansys) == ("secret", "target", tmp_path / "viewer")
+    assert nexus.novnc == tmp_path / "novnc"
     assert (nexus.ensight, nexus.allow_stop) == (True, True)
     assert nexus.services == {
         "Linux desktop": SERVICES["Linux desktop"]["options"],
