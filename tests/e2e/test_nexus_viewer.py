@@ -450,3 +450,8 @@ def test_fields(place: Place, browsing: "BrowserContext") -> None:
         )
         assert dict(zip(ADDRESSES, found, strict=True)) == ADDRESSES
         here.close(portal)
+        portal = here.view(session_name=DESKTOP, port="e")
+        await_state(portal, "failed")
+        assert said(portal.page) == ["This address names no server.", "Host or port are wrong.", ""]
+        assert here.taken() == 0
+        here.close(portal)

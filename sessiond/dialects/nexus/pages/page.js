@@ -61,6 +61,9 @@ function say(id, text) {
 async function begin() {
   show("starting", "Connecting to the server…");
   left = false;
+  if (socketAddress(fields, "") === null) {
+    return show("failed", "This address names no server.", { cause: "Host or port are wrong." });
+  }
   try {
     RFB = (await import("./novnc/core/rfb.js")).default;
   } catch {
@@ -102,7 +105,6 @@ async function take() {
 
 async function connect() {
   const address = socketAddress(fields, token);
-  if (address === null) return show("failed", "This address names no server.", { cause: "Host or port are wrong." });
   let shown = false;
   let refusal = "";
   const long = setTimeout(() => say("hint", "This takes longer than usual; it is still being started."), PATIENCE_MS);
