@@ -140,8 +140,8 @@ async def test_asked_to_stop(real: ScriptBench, logged: list[str]) -> None:
 @pytest.mark.parametrize(
     ("how", "cause"),
     [
-        ("raising", "start failed: ValueError: no such thing, token=[hidden] (serving.py, line 52)"),
-        ("exiting", "start failed: SystemExit: 3 (serving.py, line 56)"),
+        ("raising", "start failed: ValueError: no such thing, token=[hidden] (serving.py, line 53)"),
+        ("exiting", "start failed: SystemExit: 3 (serving.py, line 57)"),
         ("nonsense", "start failed: returned ('nowhere', True)"),
         ("bad-host", "start failed: returned ('no host/at all', 5900)"),
     ],
