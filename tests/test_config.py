@@ -21,6 +21,7 @@ from sessiond.core.services import (
     Choice,
     File,
     FixedTarget,
+    Folders,
     Frames,
     Framing,
     Integer,
@@ -190,6 +191,25 @@ limits = { idle = "30m", lifetime = "8h", lifetime_cap = "1d", liveliness = "60s
     )
     assert read(text).needs == {"viewer": ("viewer",)}
     assert read(text).catalogue.pools == {"seats": Pool("seats", 4)}
+
+
+def test_optional() -> None:
+    """What may be empty needs no default, and a list in the command is kept as one."""
+    built = service(
+        CLOCK.replace('"--socket",', '["--model", "${options.model}", "${options.key}"], "--socket",')
+        + """
+options.model = { type = "file", root = "models", optional = true }
+options.key = { type = "pattern", pattern = "[a-z]+", optional = true, default = "x" }
+options.where = { type = "folders", roots = ["models", "/data"] }
+options.here = { type = "folders", roots = ["models", "/data"], default = ["/data/x"] }"""
+    )
+    assert ("--model", "${options.model}", "${options.key}") in built.command
+    assert built.options == {
+        "model": File("/etc/sessiond/models", "", optional=True),
+        "key": Pattern("[a-z]+", "x", optional=True),
+        "where": Folders(("/etc/sessiond/models", "/data"), "/etc/sessiond/models;/data"),
+        "here": Folders(("/etc/sessiond/models", "/data"), "/data/x"),
+    }
 
 
 def test_fixed() -> None:
@@ -401,6 +421,15 @@ WRONG = [
         CLOCK + 'options.x = { type = "file", root = "/srv", default = "a", suffixes = ["stl"] }',
         "services.clock.options.x.suffixes: a name's end with its dot is needed",
     ),
+    (CLOCK + 'options.x = { type = "file", root = "/m", optional = 1 }', "*.options.x.optional: true or false *"),
+    (CLOCK + 'options.x = { type = "folders" }', "services.clock.options.x.roots: is needed"),
+    (CLOCK + 'options.x = { type = "folders", roots = [] }', "services.clock.options.x.roots: a list of folders *"),
+    (CLOCK + 'options.x = { type = "folders", roots = ["/a;b"] }', "*.options.x.roots: a list of folders *"),
+    (
+        CLOCK + 'options.x = { type = "folders", roots = ["/a"], default = ["/b"] }',
+        "services.clock.options.x.default: is not a value that the option allows",
+    ),
+    (CLOCK.replace('"--socket", "${socket}"', '["${socket}"]'), "services.clock.command: a list within it names an *"),
     (CLOCK + 'options = "any"', "services.clock.options: a table is needed"),
     (FIXED, "services.old.target: either host and port, or socket is needed"),
     (FIXED + 'target = { port = 1, socket = "/x" }', "services.old.target: either host and port, or socket *"),

@@ -8,11 +8,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from sessiond.config.patterns import costs_little
-from sessiond.config.table import Table, list_of, mapping, matching, text, whole
+from sessiond.config.table import Reader, Table, boolean, list_of, mapping, matching, text, whole
 from sessiond.config.units import Unfit
 from sessiond.core.errors import Refused
 from sessiond.core.options import check
-from sessiond.core.services import Choice, File, Integer, OptionType, Pattern
+from sessiond.core.services import FOLDERS_SEPARATOR, Choice, File, Folders, Integer, OptionType, Pattern
 
 LARGEST = 2**53 - 1
 """The largest whole number that JSON carries unchanged to every client."""
@@ -74,13 +74,29 @@ def _pattern(table: Table, folder: Path) -> OptionType:
     max_length = table.read("max_length", whole(1, 4096), 256)
     if not costs_little(pattern, max_length):
         table.fault("pattern", f"some text of {max_length} characters would hold up the daemon: {REMEDY}")
-    return Pattern(pattern, table.need("default", _any_text, ""), max_length)
+    optional, default = _optional(table, _any_text)
+    return Pattern(pattern, default, max_length, optional)
 
 
 def _file(table: Table, folder: Path) -> OptionType:
     # As the operator wrote it, links included: where they lead is seen at each launch.
     root = os.path.normpath(folder / table.need("root", text, "."))
-    return File(root, table.need("default", text, ""), table.read("suffixes", list_of(SUFFIX), ()))
+    optional, default = _optional(table, text)
+    return File(root, default, table.read("suffixes", list_of(SUFFIX), ()), optional)
+
+
+def _folders(table: Table, folder: Path) -> OptionType:
+    roots = tuple(os.path.normpath(folder / root) for root in table.need("roots", list_of(text), ("/",)))
+    if not roots or any(FOLDERS_SEPARATOR in root for root in roots):
+        table.fault("roots", f"a list of folders without {FOLDERS_SEPARATOR!r} in their paths is needed")
+    default = tuple(os.path.normpath(folder / chosen) for chosen in table.read("default", list_of(text), roots))
+    return Folders(roots, FOLDERS_SEPARATOR.join(default))
+
+
+def _optional(table: Table, reader: Reader[str]) -> tuple[bool, str]:
+    """Say whether an option may be empty, and give its default, which only one that may can do without."""
+    optional = table.read("optional", boolean, default=False)
+    return optional, table.read("default", reader, "") if optional else table.need("default", reader, "")
 
 
 def _regular_expression(value: object) -> str:
@@ -112,4 +128,5 @@ READERS: dict[str, Callable[[Table, Path], OptionType]] = {
     "integer": _integer,
     "pattern": _pattern,
     "file": _file,
+    "folders": _folders,
 }

@@ -11,9 +11,19 @@ from sessiond.config.limits import read_stop
 from sessiond.config.options import read_options
 from sessiond.config.table import Table, list_of, matching, one_of, text, whole
 from sessiond.config.units import Unfit, number_range, seconds, size_bytes
-from sessiond.core.services import Frames, Framing, OptionType, Readiness, ReadyWhen, Rlimits, Service
+from sessiond.core.services import (
+    Argument,
+    Frames,
+    Framing,
+    OptionType,
+    Readiness,
+    ReadyWhen,
+    Rlimits,
+    Service,
+    words_of,
+)
 from sessiond.core.values import Clients, Kind, LaunchWhen, LeaseKind
-from sessiond.launchers.placeholders import PlaceholderError, check, names_in
+from sessiond.launchers.placeholders import OPTION_PREFIX, PlaceholderError, check, names_in
 
 LAST_DISPLAY = 59535
 """X servers listen on TCP at 6000 + display, if at all."""
@@ -40,12 +50,12 @@ def read_program(service: Service, table: Table, folder: Path) -> Service:
 
     :param folder: what a relative ``directory``, and a file option's ``root``, begin at.
     """
-    command = table.need("command", list_of(_argument), ("true",))
+    command = table.need("command", list_of(_argument_or_group), ("true",))
     check_program("command", command[0] if command else "", table)
     options = read_options(table, folder)
     env = read_env(table)
     directory = table.read("directory", text, None) or ""
-    launched = _read_launched(service.kind, table, options, (*command, *env.values(), directory))
+    launched = _read_launched(service.kind, table, options, (*words_of(command), *env.values(), directory))
     if service.kind is not Kind.MESSAGES:
         table.refuse(("framing", "frames"), f'has no meaning with kind = "{service.kind.value}"')
     if launched.endpoint == "stdio" and service.plan.clients not in (1, *Clients):
@@ -98,12 +108,25 @@ def _argument(value: object) -> str:
     return value
 
 
+def _argument_or_group(value: object) -> Argument:
+    """Read one argument, or a list of some that stand in the command only where no option in them is empty."""
+    if not isinstance(value, list):
+        return _argument(value)
+    group = list_of(_argument)(value)
+    if not any(f"${{{OPTION_PREFIX}" in argument for argument in group):
+        raise Unfit("a list within it names an option, and is left out where that is empty")
+    return group
+
+
 def _displays(value: object) -> tuple[int, int]:
     return number_range(value, LAST_DISPLAY)
 
 
-def check_program(key: str, program: str, table: Table) -> None:
+def check_program(key: str, program: Argument, table: Table) -> None:
     """Refuse a first word of a command that the daemon's folder, or a client, would decide about."""
+    if not isinstance(program, str):
+        table.fault(key, "the program itself is no list")
+        return
     try:
         named = set(names_in(program))
     except PlaceholderError:

@@ -6,10 +6,12 @@ import re
 from collections.abc import Mapping
 
 from sessiond.core.errors import Code, Refused, repeated
-from sessiond.core.services import Choice, File, Integer, OptionType, Pattern, Scalar
+from sessiond.core.services import FOLDERS_SEPARATOR, Choice, File, Folders, Integer, OptionType, Pattern, Scalar
 
 LONGEST_PATH = 1024
-"""How many characters the path of a file may have."""
+"""How many characters the path of a file may have, and that of each folder."""
+MOST_FOLDERS = 16
+"""How many folders one option may hold."""
 
 _NO_TEXT = re.compile("[\0\ud800-\udfff]")
 
@@ -63,13 +65,26 @@ def check(name: str, kind: OptionType, value: object) -> Scalar:
     return value
 
 
-def _allows(kind: Choice | Pattern | File, value: str) -> bool:
+def _allows(kind: Choice | Pattern | File | Folders, value: str) -> bool:
     if isinstance(kind, Choice):
         return value in kind.of
+    if isinstance(kind, Folders):
+        folders = value.split(FOLDERS_SEPARATOR)
+        return len(folders) <= MOST_FOLDERS and all(lies_in(folder, kind.roots) for folder in folders)
+    if kind.optional and not value:
+        return True
     if isinstance(kind, File):
         return len(value) <= LONGEST_PATH and stays_below(value) and value.endswith(kind.suffixes or "")
     # The length first: it bounds the work that the expression can make (config.patterns).
     return len(value) <= kind.max_length and re.fullmatch(kind.pattern, value) is not None
+
+
+def lies_in(folder: str, roots: tuple[str, ...]) -> bool:
+    """Say whether a folder is one of some roots or lies below one, as far as its text tells."""
+    if len(folder) > LONGEST_PATH:
+        return False
+    ways = ((root, f"{root.rstrip('/')}/") for root in roots)
+    return any(folder == root or (folder.startswith(way) and stays_below(folder[len(way) :])) for root, way in ways)
 
 
 def stays_below(path: str) -> bool:

@@ -14,6 +14,12 @@ from sessiond.core.values import Clients, Kind, LaunchWhen, Lease, LeaseKind, St
 Scalar = str | int
 """The value of an option once it was checked."""
 
+Argument = str | tuple[str, ...]
+"""What stands in a command: one argument, or some that are left out together where an option in them is empty."""
+
+FOLDERS_SEPARATOR = ";"
+"""What stands between the folders of one option, in its value and in the argument that a program gets."""
+
 
 @frozen
 class Limits:
@@ -111,11 +117,15 @@ class Integer:
 
 @frozen
 class Pattern:
-    """An option that takes text which a regular expression matches as a whole."""
+    """An option that takes text which a regular expression matches as a whole.
+
+    :ivar optional: it may be empty too, whatever the expression says: then it was not chosen.
+    """
 
     pattern: str
     default: str
     max_length: int = 256
+    optional: bool = False
 
 
 @frozen
@@ -124,14 +134,27 @@ class File:
 
     :ivar root: the folder, absolute; what lies in it is looked at when the program is started.
     :ivar suffixes: how the file's name may end; none allows every name.
+    :ivar optional: it may be empty too: then no file was chosen.
     """
 
     root: str
     default: str
     suffixes: tuple[str, ...] = ()
+    optional: bool = False
 
 
-OptionType = Choice | Integer | Pattern | File
+@frozen
+class Folders:
+    """An option that takes absolute paths of folders with ``;`` between them; the program gets their real paths so.
+
+    :ivar roots: the folders, absolute, one of which each must be or lie below.
+    """
+
+    roots: tuple[str, ...]
+    default: str
+
+
+OptionType = Choice | Integer | Pattern | File | Folders
 
 
 @frozen
@@ -182,7 +205,7 @@ class Script:
 class Service:
     """A kind of session that an operator offers.
 
-    :ivar command: argv with placeholders; empty for ``fixed`` and ``script``.
+    :ivar command: argv with placeholders; empty for ``fixed`` and ``script``. Its first word is no group.
     :ivar script: what ``script`` runs.
     :ivar any_options: a client may give options that are not declared, as texts. They reach scripts as data, and
         neither a command nor an environment.
@@ -203,7 +226,7 @@ class Service:
     launcher: str
     plan: Plan = Plan()
     title: str = ""
-    command: tuple[str, ...] = ()
+    command: tuple[Argument, ...] = ()
     pool: str = ""
     group: str | None = None
     ready: Readiness = Readiness()
@@ -226,6 +249,12 @@ class Service:
     framing: Framing = Framing.LINES
     frames: Frames = Frames.BINARY
 
+    @property
+    def program(self) -> str:
+        """Give the first word of its command; empty where it has none."""
+        first = self.command[0] if self.command else ""
+        return first if isinstance(first, str) else ""
+
     def range_of(self, kind: LeaseKind) -> tuple[int, int]:
         """Give the first and the last number that leases of this kind may have."""
         return self.ports if kind is LeaseKind.PORT else self.displays
@@ -234,6 +263,11 @@ class Service:
         """Give every lease of this kind that the service may hold, in order of number."""
         first, last = self.range_of(kind)
         return tuple(Lease(kind, number) for number in range(first, last + 1))
+
+
+def words_of(command: tuple[Argument, ...]) -> tuple[str, ...]:
+    """Give every argument that a command may have."""
+    return tuple(word for part in command for word in ((part,) if isinstance(part, str) else part))
 
 
 def slug(name: str) -> str:

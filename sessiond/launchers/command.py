@@ -8,8 +8,8 @@ from pathlib import Path
 
 from attrs import frozen
 
-from sessiond.core.services import Rlimits, Scalar, Service
-from sessiond.launchers.placeholders import fill
+from sessiond.core.services import Argument, Rlimits, Scalar, Service, words_of
+from sessiond.launchers.placeholders import OPTION_PREFIX, fill, names_in
 
 SESSION_VARIABLE = "SESSIOND_SESSION"
 NONCE_VARIABLE = "SESSIOND_NONCE"
@@ -69,7 +69,7 @@ def argv_of(service: Service, values: Mapping[str, Scalar], tools: Tools, user: 
     :raises CommandError: the command can't be run in front of which ``env`` stands.
     :raises PlaceholderError: a placeholder can't be filled.
     """
-    command = [fill(argument, values) for argument in service.command]
+    command = arguments_of(service.command, values)
     return [
         *_limits(service.rlimits, tools),
         *_identity(service, user, tools),
@@ -77,6 +77,20 @@ def argv_of(service: Service, values: Mapping[str, Scalar], tools: Tools, user: 
         *_directory(service, values, tools, command),
         *command,
     ]
+
+
+def arguments_of(command: tuple[Argument, ...], values: Mapping[str, Scalar]) -> list[str]:
+    """Fill a command, without those of its groups in which an option is empty.
+
+    :raises PlaceholderError: a placeholder can't be filled.
+    """
+    found = tuple(part for part in command if isinstance(part, str) or not _has_empty(part, values))
+    return [fill(word, values) for word in words_of(found)]
+
+
+def _has_empty(group: tuple[str, ...], values: Mapping[str, Scalar]) -> bool:
+    names = (name for template in group for name in names_in(template) if name.startswith(OPTION_PREFIX))
+    return any(values.get(name) == "" for name in names)
 
 
 def environment_of(

@@ -147,7 +147,7 @@ class ProcessLauncher:
 
     def describe(self, service: Service) -> Deferred[Described]:
         """Say what would be run. Whether that can be is seen when it is: a program may be installed meanwhile."""
-        return succeed(Described(service.command[0] if service.command else ""))
+        return succeed(Described(service.program))
 
     def close(self) -> Deferred[None]:
         """Let go of watches; children live on."""
@@ -221,7 +221,7 @@ class ProcessLauncher:
         directory = directory_of(service, values)
         if directory is not None and not Path(directory).is_dir():
             raise LaunchError("the service's directory does not exist")
-        why = missing(fill(service.command[0], values), environment.get("PATH"), directory)
+        why = missing(fill(service.program, values), environment.get("PATH"), directory)
         if why is not None:
             raise LaunchError(why)
 

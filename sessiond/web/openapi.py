@@ -84,12 +84,16 @@ SERVICE = record(
         "options": {"type": "object", "additionalProperties": ref("Option")},
     }
 )
+OPTIONAL: Json = {"optional": {**FLAG, "description": "Whether it may be empty too."}}
 OPTION: Json = {
     "oneOf": [
         record({"type": {"const": "choice"}, "of": listing(TEXT), "default": TEXT}),
         record({"type": {"const": "integer"}, "minimum": WHOLE, "maximum": WHOLE, "default": WHOLE}),
-        record({"type": {"const": "pattern"}, "pattern": TEXT, "max_length": WHOLE, "default": TEXT}),
-        record({"type": {"const": "file"}, "suffixes": listing(TEXT), "max_length": WHOLE, "default": TEXT}),
+        record({"type": {"const": "pattern"}, "pattern": TEXT, "max_length": WHOLE, **OPTIONAL, "default": TEXT}),
+        record(
+            {"type": {"const": "file"}, "suffixes": listing(TEXT), "max_length": WHOLE, **OPTIONAL, "default": TEXT}
+        ),
+        record({"type": {"const": "folders"}, "max_length": WHOLE, "default": TEXT}),
     ]
 }
 SESSION = record(

@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 from sessiond.broker import Broker, Issued
 from sessiond.core.options import LONGEST_PATH
-from sessiond.core.services import Choice, File, Integer, OptionType, ReadyWhen, Service
+from sessiond.core.services import Choice, File, Folders, Integer, OptionType, ReadyWhen, Service
 from sessiond.core.session import Session
 from sessiond.core.values import State
 from sessiond.web.access import Face
@@ -41,9 +41,11 @@ def option_shape(option: OptionType) -> Shape:
         return {"type": "integer", **bounds, "default": option.default}
     if isinstance(option, File):
         names = {"suffixes": list(option.suffixes), "max_length": LONGEST_PATH}
-        return {"type": "file", **names, "default": option.default}
+        return {"type": "file", **names, "optional": option.optional, "default": option.default}
+    if isinstance(option, Folders):
+        return {"type": "folders", "max_length": LONGEST_PATH, "default": option.default}
     limits = {"pattern": option.pattern, "max_length": option.max_length}
-    return {"type": "pattern", **limits, "default": option.default}
+    return {"type": "pattern", **limits, "optional": option.optional, "default": option.default}
 
 
 def session_shape(broker: Broker, session: Session) -> Shape:

@@ -5,17 +5,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sessiond.core.errors import Code, Refused
-from sessiond.core.options import LONGEST_PATH, check_options
-from sessiond.core.services import Choice, File, Integer, OptionType, Pattern
+from sessiond.core.options import LONGEST_PATH, MOST_FOLDERS, check_options
+from sessiond.core.services import Choice, File, Folders, Integer, OptionType, Pattern
 
 MODEL = File("/srv/models", "cube.stl", (".stl", ".obj"))
 ANY_FILE = File("/srv/models", "x")
+FOLDERS = Folders(("/srv/models", "/data"), "/srv/models;/data")
 KINDS: tuple[OptionType, ...] = (
     Choice(("small", "large", "-x", "a\nb"), "small"),
     Integer(-3, 3, 0),
     Pattern("(?s:.*)", "x"),
     MODEL,
     ANY_FILE,
+    FOLDERS,
 )
 
 
@@ -44,6 +46,41 @@ def test_no_file(value: str) -> None:
     assert refused.value.detail.startswith("model: ")
 
 
+@pytest.mark.parametrize(
+    "value",
+    ["/srv/models", "/data", "/srv/models/a/b c", "/data/x;/srv/models", ";".join(["/data/x"] * MOST_FOLDERS)],
+)
+def test_folders(value: str) -> None:
+    """Each folder is one of the roots, or lies below one."""
+    assert check_options({"where": FOLDERS}, {"where": value}) == {"where": value}
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        *("", ";", "/", "data", "/datas", "/srv", "/data/", "/data//x", "/data/../etc", "/data/..", "/data/.x"),
+        *("/data/./x", "/data;", ";/data", "/data;/etc", "/etc;/data", "/data;x", "/data/x\n", "-/data"),
+        "/data/" + "x" * LONGEST_PATH,
+        ";".join(["/data/x"] * (MOST_FOLDERS + 1)),
+    ],
+)
+def test_no_folders(value: str) -> None:
+    """One folder that lies elsewhere is enough to refuse them all."""
+    with pytest.raises(Refused, match="bad-option"):
+        check_options({"where": FOLDERS}, {"where": value})
+
+
+@pytest.mark.parametrize(
+    "kind", [Pattern("[a-z]+", "", optional=True), File("/srv/models", "", (".stl",), optional=True)]
+)
+def test_optional(kind: OptionType) -> None:
+    """What is optional may be left out or empty, and is otherwise as strict as ever."""
+    assert check_options({"x": kind}, {}) == check_options({"x": kind}, {"x": ""}) == {"x": ""}
+    for value in (" ", "../a.stl", "-", None):
+        with pytest.raises(Refused, match="bad-option"):
+            check_options({"x": kind}, {"x": value})
+
+
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize(
     "value", ["-x", "a\nb", "a\rb", "a\0b", "\x1b[31m", "a\u2029b", None, [], {}, 1.5, True, 2**80]
@@ -62,11 +99,11 @@ JSON = st.recursive(
 
 
 @given(
-    st.dictionaries(st.sampled_from("abcdef") | st.text(), JSON | st.sampled_from(["../x", "/x", "a/b", "small", 2]))
+    st.dictionaries(st.sampled_from("abcdefg") | st.text(), JSON | st.sampled_from(["../x", "/x", "a/b", "small", 2]))
 )
 def test_whatever_is_given(given: dict[str, object]) -> None:
     """Whatever a client gives is refused, or has become one value for each declared option and no other."""
-    declared = dict(zip("abcde", KINDS, strict=True))
+    declared = dict(zip("abcdef", KINDS, strict=True))
     try:
         found = check_options(declared, given)
     except Refused:
@@ -74,7 +111,7 @@ def test_whatever_is_given(given: dict[str, object]) -> None:
     assert set(found) == set(declared)
     assert found["a"] in ("small", "large")
     assert found["b"] in range(-3, 4)
-    for name in "cde":
+    for name in "cdef":
         assert isinstance(found[name], str)
         assert not str(found[name]).startswith("-")
     assert not {"", ".", ".."} & set(str(found["e"]).split("/"))

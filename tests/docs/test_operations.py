@@ -43,7 +43,8 @@ count = 1
 options.a = { type = "choice", of = ["a"], default = "a" }
 options.b = { type = "integer", minimum = 0, maximum = 1, default = 0 }
 options.c = { type = "pattern", pattern = "x", default = "x" }
-options.d = { type = "file", root = "/models", default = "x" }
+options.d = { type = "file", root = "/models", optional = true }
+options.e = { type = "folders", roots = ["/models"] }
 [services.told]
 kind = "rfb"
 launcher = "script"
@@ -74,7 +75,7 @@ def keys(monkeypatch: pytest.MonkeyPatch) -> Keys:
     def note(table: Table, key: str, reader: Callable[[object], Any], default: Any, *, needed: bool) -> None:
         place = re.sub(r'static\."[^"]*"', "static.PATH", f"{table.place}.{key}".strip("."))
         place = re.sub(r"^(\w+)\.(?:web|portal|shared|any|told|there)\b", r"\1.NAME", place)
-        place = re.sub(r"options\.[abcd]\b", "options.OPTION", place)
+        place = re.sub(r"options\.[abcde]\b", "options.OPTION", place)
         if (reader is not mapping or key in FREE) and not place.startswith("static./"):
             found.setdefault(place, (needed, default))
 

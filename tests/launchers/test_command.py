@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from sessiond.core.services import Rlimits
+from sessiond.core.services import Rlimits, Scalar
 from sessiond.launchers.command import CommandError, Marks, Tools, argv_of, directory_of, environment_of, missing
 from tests.contracts.launcher import make_service
 
@@ -57,6 +57,15 @@ def test_value_is_one_argument() -> None:
     """No value adds an argument."""
     service = make_service(command=("prog", "${options.x}"))
     assert argv_of(service, {"options.x": "a b; c"}, TOOLS, None)[1:] == ["prog", "a b; c"]
+
+
+@pytest.mark.parametrize(
+    ("value", "rest"), [("", ["end"]), ("cube", ["--model", "cube", "end"]), (0, ["--model", "0", "end"])]
+)
+def test_group_with_empty_option(value: Scalar, rest: list[str]) -> None:
+    """What stands in a list of its own is left out where an option in it is empty."""
+    service = make_service(command=("prog", ("--model", "${options.x}"), "end"))
+    assert argv_of(service, {"options.x": value}, TOOLS, None)[1:] == ["prog", *rest]
 
 
 def test_equals_sign() -> None:

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from sessiond.core.services import File, Integer, OptionType
-from sessiond.launchers.files import FileError, real_path, with_real_paths
+from sessiond.core.services import File, Folders, Integer, OptionType
+from sessiond.launchers.files import FileError, real_folders, real_path, with_real_paths
 
 
 @pytest.fixture
@@ -82,3 +82,28 @@ def test_only_files_change(root: Path) -> None:
     declared: dict[str, OptionType] = {"model": File(str(root), "cube.stl"), "depth": Integer(0, 9, 1)}
     found = with_real_paths(declared, {"model": "cube.stl", "depth": 3, "former": "cube.stl"})
     assert found == {"model": str(root.resolve() / "cube.stl"), "depth": 3, "former": "cube.stl"}
+
+
+def test_optional_file(root: Path) -> None:
+    """A file that was not chosen is not looked for."""
+    assert with_real_paths({"model": File(str(root), "", (), optional=True)}, {"model": ""}) == {"model": ""}
+
+
+def test_folders(root: Path) -> None:
+    """Folders are given by their paths without links, in their order."""
+    real = root.resolve()
+    option = Folders((str(root), str(real / "cars")), "")
+    chosen = {"where": f"{root}/cars;{root}"}
+    assert with_real_paths({"where": option}, chosen) == {"where": f"{real}/cars;{real}"}
+
+
+@pytest.mark.parametrize(
+    "chosen", ["none", "cube.stl", "up", "cars/.old", "..", "cars;up", "", "semi", "a\0b", "round.stl"]
+)
+def test_no_folders(chosen: str, root: Path) -> None:
+    """What is not there, is no folder, is hidden or lies outside of all roots is not given, and not told apart."""
+    (root.resolve() / "a;b").mkdir()
+    (root / "semi").symlink_to(root.resolve() / "a;b")
+    where = ";".join(f"{root}/{name}" if name else "/" for name in chosen.split(";"))
+    with pytest.raises(FileError, match=r"^where: there is no such folder$"):
+        real_folders("where", Folders((str(root),), ""), where)

@@ -39,7 +39,8 @@ SERVICE = {
     *("options", "options.size", "options.depth", "options.name"),
     *("options.size.type", "options.size.of", "options.size.default"),
     *("options.depth.type", "options.depth.minimum", "options.depth.maximum", "options.depth.default"),
-    *("options.name.type", "options.name.pattern", "options.name.max_length", "options.name.default"),
+    *("options.name.type", "options.name.pattern", "options.name.max_length"),
+    *("options.name.optional", "options.name.default"),
 }
 TICKET = {"ticket", "expires_at", "expires_in_s"}
 REFUSAL = {"type", "title", "status", "code"}

@@ -45,7 +45,13 @@ def test_services() -> None:
                 "options": {
                     "size": {"type": "choice", "of": ["small", "large"], "default": "small"},
                     "depth": {"type": "integer", "minimum": 8, "maximum": 32, "default": 24},
-                    "name": {"type": "pattern", "pattern": "[a-z]+", "max_length": 16, "default": "x"},
+                    "name": {
+                        "type": "pattern",
+                        "pattern": "[a-z]+",
+                        "max_length": 16,
+                        "optional": False,
+                        "default": "x",
+                    },
                 },
             },
             {
