@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
 from typing import Any, Protocol
 
-from attrs import define, frozen
+from attrs import define, field, frozen
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IPushProducer
 
@@ -177,10 +177,12 @@ class Described:
 
     :ivar found: what is there, in a few words for the log.
     :ivar cause: why it can't be started, safe to show to callers; empty where nothing speaks against it.
+    :ivar answers: what its program answered to each of the service's questions.
     """
 
     found: str = ""
     cause: str = ""
+    answers: Mapping[str, bytes] = field(factory=dict)
 
 
 class Launcher(Protocol):
@@ -205,7 +207,10 @@ class Launcher(Protocol):
         """
 
     def describe(self, service: Service) -> Deferred[Described]:
-        """Look at a service without a slot: can it be started? Takes a bounded time, never fails, leaves nothing."""
+        """Look at a service without a slot: can it be started, and what does it answer to its ``questions``?
+
+        Takes a bounded time and memory, never fails, leaves nothing. A question that has no answer is a cause.
+        """
 
     def close(self) -> Deferred[None]:
         """Let go of watches and files. Children are not touched."""

@@ -64,7 +64,7 @@ class _Output(ProcessProtocol):
         self.ended.callback(None)
 
 
-class _Body(Protocol):
+class Body(Protocol):
     """Collects the body of an answer."""
 
     def __init__(self, read: Deferred[bytes]) -> None:
@@ -132,7 +132,7 @@ class Daemon:
         address = (self.url.rstrip("/") + path).encode()
         response: Any = await self.agent.request(method.encode(), address, sent, content)
         body_read: Deferred[bytes] = Deferred()
-        response.deliverBody(_Body(body_read))
+        response.deliverBody(Body(body_read))
         raw = await body_read
         said = {name.decode().lower(): values[0].decode() for name, values in response.headers.getAllRawHeaders()}
         is_json = "json" in said.get("content-type", "")

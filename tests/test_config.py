@@ -365,7 +365,7 @@ WRONG = [
     (CLOCK + 'framing = "lines"', 'services.clock.framing: has no meaning with kind = "rfb"'),
     (CLOCK.replace('"rfb"', '"text"') + 'frames = "text"', 'services.clock.frames: has no meaning with kind = "text"'),
     (MESSAGES + 'framing = "frames"', "services.clock.framing: one of lines, length is needed"),
-    (MESSAGES + 'frames = "bytes"', "services.clock.frames: one of text, binary is needed"),
+    (MESSAGES + 'frames = "bytes"', "services.clock.frames: one of text, binary, json is needed"),
     (MESSAGES + "clients = 2", "services.clock.clients: contradicts endpoint stdio: *"),
     (FIXED + 'target = { port = 1 }\nframes = "text"', 'services.old.frames: has no meaning with launcher = "fixed"'),
     (CLOCK.replace("${socket}", "${sokcet}"), "services.clock.command: unknown placeholder ${sokcet}"),

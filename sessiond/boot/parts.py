@@ -91,7 +91,14 @@ def assemble(
     def launcher_of(whose: Instance) -> ProcessLauncher:
         folder = private_below(private(config.runtime_dir), str(whose.number))
         return ProcessLauncher(
-            reactor, clock, folder, reaper, instance=whose.name, liveliness=liveliness, environ=environment
+            reactor,
+            clock,
+            folder,
+            reaper,
+            instance=whose.name,
+            liveliness=liveliness,
+            nonce=entropy.nonce,
+            environ=environment,
         )
 
     programs = launcher_of(instance)

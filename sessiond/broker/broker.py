@@ -37,7 +37,7 @@ from sessiond.core.services import Catalogue, Scalar, Service, slug
 from sessiond.core.session import Caller, Session
 from sessiond.core.values import Deadline, Exit, Lease, LeaseKind, Liveliness, Reason, State
 from sessiond.entropy import digest
-from sessiond.ports import Bus, Clock, Entropy, Launcher, LeaseTest, Store, Streams, TunnelClient
+from sessiond.ports import Bus, Clock, Described, Entropy, Launcher, LeaseTest, Store, Streams, TunnelClient
 
 RECOVERY_S = 5.0
 """How long a start waits until what it found is saved."""
@@ -73,7 +73,7 @@ class Broker:
         self._journal = Journal(store, bus, clock, self._table.settle, self._perform, self._never_was)
         self._alarm = Alarm(clock, self._fall_due, self._resume)
         self._leasing = Leasing(self._table, leases, clock, self._lease_freed)
-        self._children = Children(catalogue, launchers, self._note)
+        self._children = Children(lambda: self.catalogue, launchers, self._note)
         self._clients = Clients()
         # Each stands for a token, by its digest: what voids the token voids its tickets.
         self._tickets: Tickets[bytes] = Tickets(entropy, clock)
@@ -128,6 +128,10 @@ class Broker:
         if service is None:
             raise Refused(Code.UNKNOWN_SERVICE)
         return service
+
+    def service_of(self, session: Session) -> Service | None:
+        """Give a session's service as its program was started, else as it is offered now; ``None`` without either."""
+        return self._children.service(session.id) or self.catalogue.services.get(session.service)
 
     def usage(self, service: Service) -> tuple[int, int, int]:
         """Give a service's pool as count, used and queued."""
@@ -245,17 +249,21 @@ class Broker:
         pool = self.catalogue.pool_of(service)
         slot = self._table.place_for(service, pool, request.owner, self.catalogue.caps, queues=request.queues)
         token, (caller, answer) = self._new_token(request), self._new_caller(request)
-        blank = self._blank(service, request.owner, options)
+        blank = self._blank(service, request.owner, options, request.session_id)
         blank = evolve(blank, key=request.key, token_digest=digest(token))
         saved = await self._enter(blank.id, create(blank, events.Reserve(slot, caller), self.clock.now()))
         if saved is None:
             raise Refused(Code.INTERNAL)
         return Reservation(saved, token, None if caller is None else caller.number, answer)
 
-    def _blank(self, service: Service, owner: str, options: Mapping[str, Scalar]) -> Session:
+    def _blank(
+        self, service: Service, owner: str, options: Mapping[str, Scalar], session_id: str | None = None
+    ) -> Session:
         now = self.clock.now()
+        if session_id is not None and self._table.get(session_id) is not None:
+            raise Refused(Code.INTERNAL)
         return Session(
-            id=self._new_id(service.name),
+            id=session_id or self._new_id(service.name),
             service=service.name,
             pool=self.catalogue.pool_of(service).name,
             plan=service.plan,
@@ -388,6 +396,26 @@ class Broker:
     async def check_services(self) -> None:
         """Have every service looked at by its launcher; those that can't be started take no sessions until they can."""
         await self._fitness.look(self.catalogue.services.values())
+
+    # -- services that come and go -----------------------------------------------------------------------------------
+
+    def put_service(self, service: Service) -> None:
+        """Offer one more service, or another in the place of one; sessions that are there go on under their own terms.
+
+        :param service: its pool is one of the catalogue's.
+        :raises KeyError: there is no such pool.
+        """
+        self.catalogue.pool_of(service)
+        self.catalogue = self.catalogue.having(service)
+        self._warm_up()
+
+    def remove_service(self, name: str) -> None:
+        """Offer a service no more; sessions whose programs were started go on. One that is not there is passed over."""
+        self.catalogue = self.catalogue.lacking(name)
+
+    def describe(self, service: Service) -> Deferred[Described]:
+        """Have a service's launcher look at it, whether it is offered or not; see :meth:`Launcher.describe`."""
+        return self._children.describe(service)
 
     def _recover(self, session: Session) -> None:
         ran = session.state.holds_slot and session.state is not State.RESERVED

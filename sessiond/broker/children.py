@@ -24,14 +24,19 @@ log = Logger()
 class Children:
     """Every child by its session's id, from its launch until its traces were deleted.
 
+    :param catalogue: gives what is on offer.
     :param note: takes a session's id and what its child told.
     """
 
     def __init__(
-        self, catalogue: Catalogue, launchers: Mapping[str, Launcher], note: Callable[[str, Event], object]
+        self,
+        catalogue: Callable[[], Catalogue],
+        launchers: Mapping[str, Launcher],
+        note: Callable[[str, Event], object],
     ) -> None:
         self._catalogue, self._launchers, self._note = catalogue, launchers, note
         self._children: dict[str, Child] = {}
+        self._services: dict[str, Service] = {}
         self._unknown: dict[str, Session] = {}
 
     def __len__(self) -> int:
@@ -39,7 +44,7 @@ class Children:
 
     def launch(self, session: Session) -> None:
         """Start a session's program; what comes of it is told."""
-        service, launcher = self._catalogue.services.get(session.service), self._launcher_of(session)
+        service, launcher = self._catalogue().services.get(session.service), self._launcher_of(session)
         if service is None or launcher is None:
             self._note(session.id, events.Failed("the service is no longer offered"))
             return
@@ -53,6 +58,7 @@ class Children:
             else:
                 told.append(event)
 
+        self._services[session.id] = service
         self._children[session.id] = launcher.launch(session, service, tell)
         early, told = told, None
         for event in early or ():
@@ -95,6 +101,7 @@ class Children:
     def tidy(self, session_id: str) -> None:
         """Delete what a launch made on disk."""
         child = self._children.pop(session_id, None)
+        self._services.pop(session_id, None)
         if child is not None:
             child.tidy()
 
@@ -108,6 +115,10 @@ class Children:
         child = self._children.get(session_id)
         return None if child is None else child.endpoint
 
+    def service(self, session_id: str) -> Service | None:
+        """Give the service that a program was started for, as it was then."""
+        return self._services.get(session_id)
+
     def streams(self, session_id: str) -> Streams | None:
         """Give a program's standard input and output, where these are its endpoint."""
         child = self._children.get(session_id)
@@ -118,7 +129,7 @@ class Children:
         return DeferredList([launcher.close() for launcher in self._launchers.values()])
 
     def _launcher_of(self, session: Session) -> Launcher | None:
-        service = self._catalogue.services.get(session.service)
+        service = self._catalogue().services.get(session.service)
         # The service may have left the configuration; what it started was a process most likely.
         return self._launchers.get("process" if service is None else service.launcher)
 

@@ -21,6 +21,7 @@ class Request:
     :ivar key: its Idempotency-Key.
     :ivar queues: whether it would wait for a slot, where its service lets callers wait.
     :ivar short: whether its token is a UUID, as some wires have them, and not the usual.
+    :ivar session_id: the session's id, where the wire gives ids a form of its own; nobody has had it yet.
     """
 
     service: str
@@ -31,6 +32,7 @@ class Request:
     key: str | None = None
     queues: bool = True
     short: bool = False
+    session_id: str | None = None
 
 
 @frozen

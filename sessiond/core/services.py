@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from enum import Enum
 from typing import Any
 
-from attrs import Factory, field, frozen
+from attrs import Factory, evolve, field, frozen
 
 from sessiond.core.values import Clients, Kind, LaunchWhen, Lease, LeaseKind, StopStep, Watch
 
@@ -27,6 +27,7 @@ class Limits:
 
     :ivar lifetime_cap_s: how far ``extend`` may push ``lifetime``; defaults to ``lifetime_s``.
     :ivar suspect_s: silence of the child after which the session is flagged; ``liveliness_s`` after which it ends.
+    :ivar setup_s: from the request until a dialect has had the first message of its wire.
     :ivar warning_s: how long before a reclaim a ``warning`` fact is told.
     :ivar warm_s: the age at which an unclaimed warm session is discarded.
     """
@@ -181,10 +182,11 @@ class Framing(Enum):
 
 
 class Frames(Enum):
-    """What a service's messages are to a browser: text or bytes."""
+    """What a service's messages are to a browser: text, bytes, or text that is JSON."""
 
     TEXT = "text"
     BINARY = "binary"
+    JSON = "json"
 
 
 @frozen
@@ -219,6 +221,7 @@ class Service:
     :ivar output_bytes: the cap of the session's output file.
     :ivar framing: how frames stand in standard input and output, with kind ``messages``; ``frames`` what they are then
         to the client.
+    :ivar questions: words that, behind the command, have the program say something of itself and end.
     """
 
     name: str
@@ -248,6 +251,7 @@ class Service:
     output_bytes: int = 1 << 20
     framing: Framing = Framing.LINES
     frames: Frames = Frames.BINARY
+    questions: tuple[str, ...] = ()
 
     @property
     def program(self) -> str:
@@ -309,6 +313,14 @@ class Catalogue:
     services: Mapping[str, Service] = field(factory=dict)
     pools: Mapping[str, Pool] = field(factory=dict)
     caps: Caps = Caps()
+
+    def having(self, service: Service) -> Catalogue:
+        """Give the catalogue with one more service, or with one in the place of another of its name."""
+        return evolve(self, services={**self.services, service.name: service})
+
+    def lacking(self, name: str) -> Catalogue:
+        """Give the catalogue without a service."""
+        return evolve(self, services={key: service for key, service in self.services.items() if key != name})
 
     def pool_of(self, service: Service) -> Pool:
         """Give the pool that a service takes its slots from."""

@@ -122,6 +122,8 @@ class End(Enum):
 
     CLIENT = "client"
     ENDPOINT = "endpoint"
+    BROKEN = "broken"
+    """The endpoint, by what nobody can make sense of."""
     OURS = "ours"
 
 

@@ -21,6 +21,7 @@ from sessiond.core.events import Failed, Gone
 from sessiond.core.services import Readiness, Scalar, Service
 from sessiond.core.session import Session
 from sessiond.core.values import Endpoint, Exit, LeaseKind, Stdio, Tcp, Unix
+from sessiond.launchers.asking import ask
 from sessiond.launchers.census import of_launch, of_strays
 from sessiond.launchers.child import ProcessChild, Watches, remove_folder
 from sessiond.launchers.command import CommandError, Marks, Tools, argv_of, directory_of, environment_of, missing
@@ -50,6 +51,7 @@ class ProcessLauncher:
     :param reaper: open, and shared by all that starts children.
     :param instance: this instance's name, the same in each of its runs; it marks all of its children.
     :param liveliness: gives the URL where a session's child reports.
+    :param nonce: makes the mark of one launch, for programs that are only asked something.
     :param environ: the daemon's environment, of which services pass on what they name.
     """
 
@@ -64,14 +66,16 @@ class ProcessLauncher:
         *,
         instance: str,
         liveliness: Callable[[Session], str] = lambda session: "",
+        nonce: Callable[[], str],
         environ: Mapping[str, str] = os.environ,
     ) -> None:
-        self._reactor = reactor
+        self._reactor, self._nonce = reactor, nonce
         self._runtime = runtime
         self._instance = instance
         self._liveliness = liveliness
         self._environ = environ
         self._reclaiming: list[set[str]] = []
+        self._clock = clock
         self._search = Search(clock)
         self._tools = Tools.found_on(environ.get("PATH"))
         self._table = SocketTable()
@@ -146,8 +150,13 @@ class ProcessLauncher:
         return sorted(folder.name for folder in idle)
 
     def describe(self, service: Service) -> Deferred[Described]:
-        """Say what would be run. Whether that can be is seen when it is: a program may be installed meanwhile."""
-        return succeed(Described(service.program))
+        """Say what would be run, and what it answers to the service's questions.
+
+        Whether one without questions can be run is seen when it is: a program may be installed meanwhile.
+        """
+        if not service.questions:
+            return succeed(Described(service.program))
+        return Deferred.fromCoroutine(ask(self, self._clock, service, self._nonce))
 
     def close(self) -> Deferred[None]:
         """Let go of watches; children live on."""
@@ -201,6 +210,7 @@ class ProcessLauncher:
 
     def _values(self, session: Session, service: Service) -> dict[str, Scalar]:
         server: dict[str, Scalar] = {
+            "folder": str(self._runtime / folder_name(session.id)),
             "socket": str(self._runtime / folder_name(session.id) / SOCKET_NAME),
             "id": session.id,
             "python": sys.executable,

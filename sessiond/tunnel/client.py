@@ -155,10 +155,14 @@ class Tunnel:
         """End it, once the client has what the endpoint has sent."""
         if self._cut is not None:
             return
-        self._cut = _Cut(self.in_words(Close(close_code, text)), flush_s)
+        self._cut = _Cut(self.worded(Close(close_code, text)), flush_s)
         self._let_go_of_endpoint()
         if self._relay is not None:
             self._relay.cut(self._cut.close, flush_s)
+
+    def worded(self, close: Close) -> Close:
+        """Give what its client is told in place of the usual; a client that is not admitted may get other words yet."""
+        return self.in_words(close)
 
     def _let_go_of_endpoint(self) -> None:
         """Stop dialling, and drop what was dialled for a client that is not there."""
@@ -172,7 +176,7 @@ class Tunnel:
 
     def closed(self, end: End, detail: str) -> None:
         """One end closed."""
-        if end is not End.ENDPOINT:
+        if end not in (End.ENDPOINT, End.BROKEN):
             self._let_go_of_endpoint()
         self._say_closed(end, detail)
         if end is End.ENDPOINT:

@@ -12,6 +12,7 @@ from sessiond.core.values import Kind
 from sessiond.tunnel.frames import FrameError
 
 LENGTH_BYTES = 4
+SPACES = bytes.maketrans(b"\r\n", b"  ")
 
 
 class BrokenFrame(Exception):
@@ -24,24 +25,27 @@ class Rules:
 
     :ivar text: whether they are text to the client, and so UTF-8; otherwise they are bytes.
     :ivar message_bytes: the largest, either way.
+    :ivar json: whether they are JSON: none is empty, and a line end in one stands between tokens only (RFC 8259
+        section 2), so that a space can take its place.
     """
 
     framing: Framing = Framing.LINES
     text: bool = False
     message_bytes: int = 16 * 1024 * 1024
+    json: bool = False
 
     def check(self, message: bytes) -> None:
         """Refuse what can't be a frame.
 
         :raises FrameError: it holds a line end where frames are lines (1007: not consistent with the type of message).
         """
-        if self.framing is Framing.LINES and b"\n" in message:
+        if self.framing is Framing.LINES and not self.json and b"\n" in message:
             raise FrameError(1007, "a message here is one line, without a line end in it")
 
     def frame(self, message: bytes) -> bytes:
         """Make a frame for the program's standard input."""
         if self.framing is Framing.LINES:
-            return message + b"\n"
+            return (message.translate(SPACES) if self.json else message) + b"\n"
         return len(message).to_bytes(LENGTH_BYTES, "little") + message
 
 
@@ -61,7 +65,8 @@ def carried(service: Service | None, message_bytes: int) -> Carried:
     """Say how the tunnels of a service carry; one that is offered no more has bytes."""
     kind = None if service is None else service.kind
     if service is not None and kind is Kind.MESSAGES:
-        return Rules(service.framing, service.frames is Frames.TEXT, message_bytes)
+        json = service.frames is Frames.JSON
+        return Rules(service.framing, json or service.frames is Frames.TEXT, message_bytes, json)
     return {Kind.WEBSOCKET: Stream.WHOLE, Kind.TEXT: Stream.TEXT}.get(kind or Kind.TCP, Stream.BYTES)
 
 

@@ -54,7 +54,9 @@ class MessageReader(FrameReader):
             self._done.clear()
             self._gathered.clear()
             self._rules.check(message)
-            self.tell(message)
+            # To a program, a length of nothing reads as the end of its input.
+            if message or not self._rules.json:
+                self.tell(message)
 
 
 class MessageSocket(FrameSocket):

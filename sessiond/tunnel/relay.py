@@ -106,6 +106,7 @@ class ByteRelay:
     once: where messages are carried, a message.
 
     :param observer: sees what is carried.
+    :param words: gives what the client is told in place of the usual, where this relay itself ends it.
     """
 
     def __init__(
@@ -115,8 +116,9 @@ class ByteRelay:
         clock: Clock,
         listener: RelayListener,
         observer: Observer | None = None,
+        words: Callable[[Close], Close] = lambda close: close,
     ) -> None:
-        self._observer = observer
+        self._observer, self._words = observer, words
         self.counters = Counters()
         self._client, self._limits, self._clock, self._listener = client, limits, clock, listener
         self._endpoint: EndpointSide | None = None
@@ -191,7 +193,7 @@ class ByteRelay:
     def endpoint_broke(self, text: str) -> None:
         """Its output makes no sense any more: both ends are closed, and the client hears why."""
         if self._phase in (*SENDING, _Phase.FLUSHING):
-            self._end(End.ENDPOINT, Close(BROKEN_CODE, text))
+            self._end(End.BROKEN, self._words(Close(BROKEN_CODE, text)), text)
 
     def endpoint_gone(self) -> None:
         """The connection is lost: by our own will, or by a reset that is the endpoint's end as well."""
@@ -236,7 +238,7 @@ class ByteRelay:
     def client_failed(self, close: Close) -> None:
         """Close it with what it did."""
         if self._phase is not _Phase.CLOSING:
-            self._end(End.CLIENT, close)
+            self._end(End.CLIENT, self._words(close), close.text)
 
     def client_closed(self, close: Close) -> None:
         """It has said all: its last bytes are delivered, the endpoint learns that no more comes."""
@@ -278,14 +280,17 @@ class ByteRelay:
         if fault is Fault.ENDPOINT_STUCK and self._endpoint is not None:
             # It takes nothing, so there is nothing to wait for.
             self._endpoint.abort()
-        self._end(end, close)
+        self._end(end, self._words(close), close.text)
 
-    def _end(self, end: End, close: Close) -> None:
+    def _end(self, end: End, close: Close, detail: str | None = None) -> None:
         self._client.close(close)
-        self._leave(end, close)
+        self._leave(end, close, detail)
 
-    def _leave(self, end: End, close: Close) -> None:
-        """Let both sides go down by themselves for a while; then they are dropped."""
+    def _leave(self, end: End, close: Close, detail: str | None = None) -> None:
+        """Let both sides go down by themselves for a while; then they are dropped.
+
+        :param detail: what is told of it, where the client is told something else.
+        """
         if self._phase is not _Phase.HEARING:  # else this is the client's answer, or it never came
             self._close = close
         self._phase = _Phase.CLOSING
@@ -294,7 +299,7 @@ class ByteRelay:
         self._held.clear()
         self._finish_endpoint()
         self._up.open()
-        self._tell(end, close.text)
+        self._tell(end, close.text if detail is None else detail)
 
     def _drop_client(self) -> None:
         # Twisted's TLS trips over an abort of a connection that is gone.

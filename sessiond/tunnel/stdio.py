@@ -101,6 +101,8 @@ class StdioEndpoint:
         self.abort()
 
     def _check(self, message: bytes) -> None:
+        if self._rules is not None and self._rules.json and not message:
+            raise BrokenFrame("the program sent an empty message")
         if self._rules is not None and self._rules.text:
             try:
                 message.decode()

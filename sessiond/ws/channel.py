@@ -42,11 +42,8 @@ class Admits(Protocol):
     def by_ticket(self, ticket: str) -> Session:
         """Give the session that a ticket opens, and use the ticket up."""
 
-    def service(self, name: str) -> Service:
-        """Give a service by name.
-
-        :raises Refused: it is not offered any more.
-        """
+    def service_of(self, session: Session) -> Service | None:
+        """Give a session's service as its program was started, or as it is offered now."""
 
     def streams(self, session_id: str) -> Streams | None:
         """Give the standard input and output of a session's program, where these are its endpoint."""

@@ -17,7 +17,8 @@ from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request
 
 from sessiond.core.errors import Code, Refused
-from sessiond.ports import Clock, Close, RelayLimits
+from sessiond.core.services import Service
+from sessiond.ports import Clock, Close, Observer, RelayLimits
 from sessiond.web.answers import Answer, send
 from sessiond.ws.handshake import Upgrade, read_upgrade
 
@@ -32,15 +33,17 @@ log = Logger()
 class Wanted:
     """What a client wants, as far as that can be told at once.
 
-    :ivar service: the name of the service, which says how its sessions are carried.
+    :ivar service: says how its sessions are carried; ``None`` where it is offered no more.
     :ivar session: gives the session's id; where a connection makes its session, makes it.
         It may raise :class:`Refused`.
     :ivar mark: what the log shows of how it was named, without a secret.
+    :ivar observer: sees what is carried.
     """
 
-    service: str
+    service: Service | None
     session: Callable[[], Awaitable[str]]
     mark: str = ""
+    observer: Observer | None = None
 
 
 class Host(Protocol):
@@ -82,11 +85,13 @@ class GreetingGate(Protocol):
 class Greeting:
     """How one client is greeted.
 
-    :ivar service: the name of the service that it wants; empty where it wants nothing that is there.
+    :ivar service: what it wants; ``None`` where that is nothing that is there.
+    :ivar observer: sees what is carried.
     """
 
     limits: RelayLimits
-    service: str
+    service: Service | None
+    observer: Observer | None = None
 
 
 class GreetingResource(Resource):
@@ -121,8 +126,8 @@ class GreetingResource(Resource):
             wanted = self._host.choose(request)
         except Refused as refused:
             wanted = refused
-        service = "" if isinstance(wanted, Refused) else wanted.service
-        tunnel = self._gate.greet(request, upgrade, Greeting(self._limits, service))
+        service, observer = (None, None) if isinstance(wanted, Refused) else (wanted.service, wanted.observer)
+        tunnel = self._gate.greet(request, upgrade, Greeting(self._limits, service, observer))
         tunnel.in_words = lambda close: self._host.in_words(tunnel.session_id, close)
         try:
             await self._admit(tunnel, wanted)

@@ -12,7 +12,6 @@ from twisted.web.resource import IResource
 from twisted.web.server import Request, Site
 
 from sessiond.core.errors import SHAPES, Code, Refused
-from sessiond.core.services import Service
 from sessiond.core.session import Session
 from sessiond.ports import Clock, Observer, RelayLimits, Streams
 from sessiond.tunnel.client import Tunnel
@@ -115,7 +114,7 @@ class Tunnels:
         """
         if self._closed is not None:
             raise Refused(Code.SHUTTING_DOWN)
-        service, streams = self._service_of(session), partial(self._broker.streams, session.id)
+        service, streams = self._broker.service_of(session), partial(self._broker.streams, session.id)
         tunnel = Tunnel(
             session.id,
             self._reactor,
@@ -145,11 +144,11 @@ class Tunnels:
 
     def greet(self, request: Request, upgrade: Upgrade, greeting: Greeting) -> Tunnel:
         """Answer 101, and give a tunnel of a session that is not known yet. One that comes too late is closed."""
-        carries = carried(self._service_named(greeting.service), greeting.limits.message_bytes)
+        carries = carried(greeting.service, greeting.limits.message_bytes)
         limits = greeting.limits
         tunnel = Tunnel("", self._reactor, self._clock, self._forget, limits, lambda: self._streams_of(tunnel), carries)
         socket = self._shake_hands(tunnel, request, upgrade)
-        relay = ByteRelay(socket, limits, self._clock, tunnel)
+        relay = ByteRelay(socket, limits, self._clock, tunnel, greeting.observer, tunnel.worded)
         self._there.add(tunnel)
         tunnel.opened(relay)
         if self._closed is not None:
@@ -165,15 +164,6 @@ class Tunnels:
         switch(request, upgrade, shaking, self._factory)
         tune(shaking.transport, tunnel.limits)
         return shaking if self._by_autobahn else take_over(shaking, tunnel.limits, tunnel.carries)
-
-    def _service_of(self, session: Session) -> Service | None:
-        return self._service_named(session.service)
-
-    def _service_named(self, name: str) -> Service | None:
-        try:
-            return self._broker.service(name)
-        except Refused:
-            return None  # it has left the configuration
 
     def _forget(self, tunnel: Tunnel) -> None:
         if tunnel in self._there:

@@ -75,9 +75,9 @@ class FreshSessions:
         """Give the next session of the service that the token names."""
         return self._reserved[token].pop()
 
-    def service(self, name: str) -> Service:
+    def service_of(self, session: Session) -> Service | None:
         """Ask the broker."""
-        return self._broker.service(name)
+        return self._broker.service_of(session)
 
     def streams(self, session_id: str) -> Streams | None:
         """Ask the broker."""

@@ -34,7 +34,7 @@ NOW = 1_000_000.0
 WAY_IN = (State.QUEUED, State.RESERVED, State.LAUNCHING, State.READY, State.CONNECTED)
 RELUCTANCE = 0.9
 """How often a walk takes back a step that ends its session: most events do, and the states behind would stay unseen."""
-FULL_LIMITS = Limits(idle_s=600.0, suspect_s=12.0, liveliness_s=17.0, setup_s=3.0, warning_s=30.0, lifetime_cap_s=1e6)
+FULL_LIMITS = Limits(idle_s=600.0, suspect_s=12.0, liveliness_s=17.0, setup_s=900.0, warning_s=30.0, lifetime_cap_s=1e6)
 FULL_STOP = (
     Stop(StopStep.DRAIN, 2.0),
     Stop(StopStep.ASK, 2.0),
@@ -165,6 +165,8 @@ STARTED, READY = events.Started(Program(4711, 42, "boot")), events.Ready(Tcp("12
 RARE = (
     # Its endpoint has closed, and its exit is waited for.
     lived(PLANS[0], STARTED, READY, events.TunnelOpened(1), events.Dialled(1), events.TunnelClosed(1, End.ENDPOINT)),
+    # Its program has been silent for too long.
+    evolve(lived(PLANS[1], STARTED, READY, events.TunnelOpened(1), events.Dialled(1)), reported_at=NOW - 20.0),
     # Only its client's dial can tell whether it is ready.
     lived(PLANS[3], events.TunnelOpened(1), STARTED, READY),
 )

@@ -14,6 +14,7 @@ from twisted.internet.task import deferLater
 from sessiond.clock import SteadyClock
 from sessiond.core.services import Service
 from sessiond.core.session import Session
+from sessiond.entropy import SystemEntropy
 from sessiond.launchers.leases import can_bind
 from sessiond.launchers.process import ProcessLauncher
 from sessiond.launchers.procfs import all_pids, children_of, stat_of, variable_of
@@ -82,7 +83,9 @@ class RealBench:
         return set(children_of(os.getpid())) - self._strangers
 
     def _new(self) -> ProcessLauncher:
-        return ProcessLauncher(self.reactor, self.clock, self.runtime, self.reaper, instance=INSTANCE)
+        return ProcessLauncher(
+            self.reactor, self.clock, self.runtime, self.reaper, instance=INSTANCE, nonce=SystemEntropy().nonce
+        )
 
     def service(self, behaviour: str) -> Service:
         """Give a service whose children behave as the contract names it."""

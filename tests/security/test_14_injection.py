@@ -111,7 +111,9 @@ class Recorded(World):
         steady, reactor = SteadyClock(self.clock), self.recorder
         run = self.folder / "run"
         reaper = Reaper(cast("Any", reactor))
-        self.programs.append(ProcessLauncher(reactor, steady, run, reaper, instance="i", environ=OWN))
+        self.programs.append(
+            ProcessLauncher(reactor, steady, run, reaper, instance="i", nonce=lambda: "n", environ=OWN)
+        )
         fake, self.launcher = self.launcher, cast("FakeLauncher", self.programs[-1])
         super().start()
         self.launcher = fake

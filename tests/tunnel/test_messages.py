@@ -201,7 +201,7 @@ def test_a_program_that_breaks(rules: Rules, said: bytes, text: str) -> None:
     message, closed = joint.got()
     assert message[1] == b"good"
     assert closed == (CLOSE, (4500).to_bytes(2, "big") + text.encode())
-    assert joint.reports.ends == [(End.ENDPOINT, text)]
+    assert joint.reports.ends == [(End.BROKEN, text)]
     assert joint.program.given_up
     joint.sends(close(4500))
     joint.clock.advance(0)

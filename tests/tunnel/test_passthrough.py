@@ -97,7 +97,7 @@ def test_another_answer(answer: bytes) -> None:
     problem = joint.problem()
     assert (problem["status"], problem["code"]) == (502, "unreachable")
     assert problem["type"] == "urn:sessiond:problem:unreachable"
-    assert joint.reports.ends == [(End.ENDPOINT, problem["detail"])]
+    assert joint.reports.ends == [(End.BROKEN, problem["detail"])]
     joint.program.end()
     joint.clock.advance(0)
     assert joint.reports.overs

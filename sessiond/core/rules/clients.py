@@ -20,7 +20,7 @@ from sessiond.core.facts import FactType
 from sessiond.core.rules.program import accept
 from sessiond.core.rules.rule import to
 from sessiond.core.session import Tunnel, TunnelPhase
-from sessiond.core.values import Deadline, End, Reason, State
+from sessiond.core.values import Deadline, End, Reason, State, Stdio
 
 
 def admit(d: Draft, number: int) -> None:
@@ -68,8 +68,6 @@ def dialled(d: Draft, event: events.Dialled) -> None:
         return
     limits = d.session.plan.limits
     d.set(tunnels=d.session.with_phase(event.number, TunnelPhase.OPEN))
-    if not d.session.served:
-        d.arm(Deadline.SETUP, limits.setup_s)
     d.set(served=True)
     d.arm(Deadline.IDLE, limits.idle_s)
     d.tell(FactType.TUNNEL_OPENED, tunnel=event.number)
@@ -81,25 +79,32 @@ def closed_early(d: Draft, event: events.TunnelClosed) -> None:
     tunnel = d.session.tunnel(event.number)
     if tunnel is None:
         return
-    if event.end is End.ENDPOINT:
+    if event.end in ENDPOINT:
         d.want(cut_by_endpoint(tunnel))
     drop_tunnel(d, event.number, event.end.value, event.detail)
     if not d.session.tunnels and d.session.endpoint is not None:
         accept(d)
 
 
-@to(State.READY)
+@to(State.READY, State.STOPPING)
 def closed(d: Draft, event: events.TunnelClosed) -> None:
-    """A tunnel ended. Where the endpoint closed it, the program may be dying: its exit may name the reason yet."""
+    """A tunnel ended. Where the endpoint closed it, the program may be dying: its exit may name the reason yet.
+
+    A program whose own output is its endpoint and makes no sense has failed, whatever it goes on to do.
+    """
     tunnel = d.session.tunnel(event.number)
     if tunnel is None:
         return
-    if event.end is End.ENDPOINT and d.session.program is not None and tunnel.phase not in LATE:
+    if event.end is End.BROKEN and isinstance(d.session.endpoint, Stdio):
+        drop_tunnel(d, event.number, event.end.value, event.detail)
+        stop(d, Reason.CRASHED, event.detail, asked=False)
+        return
+    if event.end in ENDPOINT and d.session.program is not None and tunnel.phase not in LATE:
         phase = TunnelPhase.CLOSING if tunnel.phase is TunnelPhase.OPEN else TunnelPhase.UNREACHED
         d.set(tunnels=d.session.with_phase(event.number, phase))
         d.arm(Deadline.EXIT, EXIT_WAIT_S)
         return
-    if event.end is End.ENDPOINT:
+    if event.end in ENDPOINT:
         d.want(cut_by_endpoint(tunnel))
     drop_tunnel(d, event.number, event.end.value, event.detail)
 
@@ -110,12 +115,13 @@ def closed_late(d: Draft, event: events.TunnelClosed) -> None:
     tunnel = d.session.tunnel(event.number)
     if tunnel is None:
         return
-    if event.end is End.ENDPOINT:
+    if event.end in ENDPOINT:
         d.want(Cut(tunnel.number, d.session.reason))
     drop_tunnel(d, event.number, event.end.value, event.detail)
 
 
 LATE = (TunnelPhase.CLOSING, TunnelPhase.UNREACHED)
+ENDPOINT = (End.ENDPOINT, End.BROKEN)
 
 
 def cut_by_endpoint(tunnel: Tunnel) -> Cut:

@@ -16,6 +16,7 @@ def reserve(d: Draft, event: events.Reserve) -> None:
     """Take the slot or a place in the queue; launch where somebody waits or the service says so."""
     limits = d.session.plan.limits
     d.arm(Deadline.LIFETIME, limits.lifetime_s)
+    d.arm(Deadline.SETUP, limits.setup_s)
     if event.caller is not None:
         wait(d, event.caller)
     if event.slot is None:

@@ -83,7 +83,9 @@ class NexusHost:
             return self._by_token(token)
         target = self._front.settings.target
         if target is not None:
-            return Wanted(target, self._connect_fixed, "for the fixed target")
+            return Wanted(
+                self._front.broker.catalogue.services.get(target), self._connect_fixed, "for the fixed target"
+            )
         cookie = _cookie(request)
         if cookie and self._front.session_of(cookie) is not None:
             return self._by_token(cookie)
@@ -94,7 +96,7 @@ class NexusHost:
         if session is None:
             log.info("a client comes with token {mark}, which opens nothing", mark=token[:8])
             raise Refused(Code.UNAUTHENTICATED)
-        return Wanted(session.service, partial(_id_of, session), f"with token {token[:8]}")
+        return Wanted(self._front.broker.service_of(session), partial(_id_of, session), f"with token {token[:8]}")
 
     async def _connect_fixed(self) -> str:
         """Make a session for one connection to the fixed target."""
@@ -133,7 +135,7 @@ def _words(session: Session, close: Close) -> str:
             return STOPPING
         case 4410:
             return "released"
-        case 4502:
+        case 4502 if close.text == Code.UNREACHABLE.value:
             return "could not connect to the target"
         case 4500 if session.cause == "" and session.exit is not None and session.exit.known:
             exit_ = session.exit

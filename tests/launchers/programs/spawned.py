@@ -33,6 +33,7 @@ def begin() -> None:
         Path(runtime),
         reaper,
         instance=instance,
+        nonce=lambda: nonce,
     )
     launcher.launch(session_named(session_id, int(port), nonce=nonce), make_service(command=tuple(command)), tell)
 
