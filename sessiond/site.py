@@ -12,6 +12,7 @@ from twisted.web.server import Request
 from sessiond.broker import Broker
 from sessiond.config import Face as Served
 from sessiond.config import Listener, StaticFolder
+from sessiond.dialects.genius2 import Genius2Faces
 from sessiond.dialects.nexus import NexusFaces
 from sessiond.meters import Meters
 from sessiond.web.access import Access, Face
@@ -39,11 +40,21 @@ class Sources:
     tunnel: Callable[[Face], IResource]
     tunnel_listener: Listener | None = None
     nexus: NexusFaces | None = None
+    genius2: Genius2Faces | None = None
+
+
+Find = Callable[[Sequence[bytes]], IResource | None]
+"""Gives the resource of a path that a dialect keeps to itself."""
 
 
 def nothing(path: Sequence[bytes]) -> IResource | None:
     """Find no path that a dialect keeps to itself."""
     return None
+
+
+def first_of(finders: Sequence[Find]) -> Find:
+    """Make what asks each dialect in turn."""
+    return lambda path: next((found for find in finders if (found := find(path)) is not None), None)
 
 
 class Root(Branch):
@@ -59,7 +70,7 @@ class Root(Branch):
     def __init__(
         self,
         fallback: IResource | None = None,
-        kept: Callable[[Sequence[bytes]], IResource | None] = nothing,
+        kept: Find = nothing,
     ) -> None:
         super().__init__()
         self._fallback, self._kept = fallback, kept
@@ -113,8 +124,12 @@ def tree_of(listener: Listener, sources: Sources) -> Root:
         # Nexus' clients come by any name and from any page: its own rules say who may see what.
         return Guarded(found, face) if own is None else found
 
-    fallback = None if whole is None else files(whole)
-    root = Root(fallback) if own is None else Root(fallback, own.paths(face))
+    fallback: IResource | None = None if whole is None else files(whole)
+    finders = [] if own is None else [own.paths(face)]
+    if sources.genius2 is not None and Served.GENIUS2 in serves:
+        finders.append(sources.genius2.paths(face))
+        fallback = fallback or sources.genius2.elsewhere()
+    root = Root(fallback, first_of(finders))
     for folder in folders:
         if folder is not whole:
             mount(root, folder.path, files(folder))

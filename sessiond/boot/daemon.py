@@ -33,6 +33,9 @@ STOP_S = 10.0
 SESSIONS_S = 8.0
 """How much of that the ending of sessions may take."""
 
+ANNOUNCED = (Face.PORTAL, Face.API, Face.STATIC, Face.NEXUS, Face.GENIUS2)
+"""The faces whose address a start tells: that of the first which is served."""
+
 EXPECTED = (FolderError, ListenError, StoreError, OSError)
 """What a start can fail with without any defect of ours; its text is enough."""
 
@@ -123,7 +126,7 @@ class Daemon(Service):
         # An ended session's folder is there only where the daemon was killed before it could delete it.
         parts.programs.sweep_runtime({session.id for session in sessions if session.state is not State.ENDED})
         parts.programs.reclaim_strays({session.nonce for session in sessions})
-        parts.meters.start()
+        parts.start()
         for bound in self._bound:
             bound.accept()
         self._starting = None
@@ -150,7 +153,7 @@ class Daemon(Service):
 
     def _tell(self) -> None:
         """Say, in one line, that it is ready and where people go."""
-        urls = [url for face in (Face.PORTAL, Face.API, Face.STATIC, Face.NEXUS) for url in self._urls(face)][:1]
+        urls = [url for face in ANNOUNCED for url in self._urls(face)][:1]
         urls += [f"ws{url.removeprefix('http')}" for url in self._urls(Face.NEXUS_TUNNEL)]
         log.info("sessiond is ready: {urls}" if urls else "sessiond is ready", urls=" and ".join(urls))
 
@@ -198,6 +201,7 @@ class Daemon(Service):
         parts = self._parts
         steps: list[Step] = [(f"closing listeners.{bound.listener.name}", bound.close) for bound in self._bound]
         if parts is not None:
+            parts.stop()
             steps += [
                 ("ending the sessions", lambda: parts.broker.close(SESSIONS_S)),
                 ("closing the tunnels", parts.tunnels.close),

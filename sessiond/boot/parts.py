@@ -17,6 +17,7 @@ from sessiond.clock import SteadyClock
 from sessiond.config import Config, Face, StoreKind
 from sessiond.core.services import Catalogue
 from sessiond.core.session import Session
+from sessiond.dialects.genius2 import Genius2Faces
 from sessiond.dialects.nexus import NexusFaces
 from sessiond.entropy import SystemEntropy
 from sessiond.launchers.fixed import FixedLauncher
@@ -31,6 +32,7 @@ from sessiond.site import Sources
 from sessiond.stores.memory import MemoryStore
 from sessiond.stores.sqlite import SqliteStore
 from sessiond.web.access import Access
+from sessiond.ws.bulletin import Bulletins
 from sessiond.ws.tunnels import Tunnels
 
 STORE_NAME = "sessions.sqlite"
@@ -62,6 +64,17 @@ class Parts:
             left.sweep_runtime(())
         finally:
             await left.close()
+
+    def start(self) -> None:
+        """Begin what goes on while the daemon runs, once the broker has found what was there."""
+        self.meters.start()
+        if self.sources.genius2 is not None:
+            self.sources.genius2.start()
+
+    def stop(self) -> None:
+        """Look for nothing new any more."""
+        if self.sources.genius2 is not None:
+            self.sources.genius2.stop()
 
     async def close(self) -> None:
         """Let go of what the broker does not know of."""
@@ -119,7 +132,12 @@ def assemble(
     if config.nexus is not None:
         nexus = NexusFaces(config.nexus, broker, tunnels.greeting, shutdown)
         bus.subscribe(nexus.hear)
-    sources = Sources(broker, access, meters, config.static, tunnels.resource, opening, nexus)
+    genius2 = None
+    if config.genius2 is not None:
+        bulletins = Bulletins(config.tunnel, reactor, clock)
+        genius2 = Genius2Faces(config.genius2, broker, tunnels.greeting, bulletins, instance.folder)
+        bus.subscribe(genius2.hear)
+    sources = Sources(broker, access, meters, config.static, tunnels.resource, opening, nexus, genius2)
     return Parts(broker, tunnels, meters, sources, programs, launcher_of, reaper, table)
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from attrs import fields
 
+from sessiond.config.genius2 import read_genius2
 from sessiond.config.listeners import read_listeners, read_tokens
 from sessiond.config.nexus import read_nexus
 from sessiond.config.services import read_catalogue
@@ -73,7 +74,10 @@ def _build(root: Table, folder: Path, environment: Mapping[str, str]) -> Config:
     tokens = read_tokens(root)
     catalogue, needs = read_catalogue(root, folder, tokens)
     listeners = read_listeners(root, folder, tokens)
-    nexus, catalogue = read_nexus(root, folder, environment, catalogue, listeners)
+    dialects = root.table("dialects")
+    nexus, catalogue = read_nexus(dialects, folder, environment, catalogue, listeners)
+    genius2, catalogue = read_genius2(dialects, folder, catalogue, listeners)
+    dialects.done()
     config = Config(
         # Normal, so that what is checked is what is opened; not resolved, for a link there may be the operator's wish.
         state_dir=Path(os.path.normpath(state_dir)),
@@ -86,6 +90,7 @@ def _build(root: Table, folder: Path, environment: Mapping[str, str]) -> Config:
         static=_read_static(root.table("static"), folder),
         tunnel=_read_tunnel(root.table("tunnel")),
         nexus=nexus,
+        genius2=genius2,
     )
     root.done()
     _check_together(config, root)

@@ -194,18 +194,15 @@ def joined(catalogue: Catalogue, offered: Mapping[str, Offered]) -> Catalogue:
 
 
 def read_nexus(
-    root: Table, folder: Path, environment: Mapping[str, str], catalogue: Catalogue, listeners: tuple[Listener, ...]
+    dialects: Table, folder: Path, environment: Mapping[str, str], catalogue: Catalogue, listeners: tuple[Listener, ...]
 ) -> tuple[Nexus | None, Catalogue]:
     """Read ``[dialects.nexus]``, and give the catalogue with the services that it brings."""
-    dialects = root.table("dialects")
     serving = [one for one in listeners if one.serves & {Face.NEXUS, Face.NEXUS_TUNNEL}]
     if "nexus" not in dialects:
-        dialects.done()
         for listener in serving:
-            root.faults.append(f"listeners.{listener.name}.serves: names nexus, but there is no [dialects.nexus]")
+            dialects.faults.append(f"listeners.{listener.name}.serves: names nexus, but there is no [dialects.nexus]")
         return None, catalogue
     table = dialects.table("nexus")
-    dialects.done()
     terms = _read_terms(table)
     offered = _read_offered(table, folder, terms)
     for called in offered:

@@ -127,4 +127,4 @@ async def ask(launcher: Launcher, clock: Clock, service: Service, nonce: Callabl
         if isinstance(said, str):
             return Described(cause=said)
         answers[question] = said
-    return Described(service.command[0], answers=answers)
+    return Described(service.program, answers=answers)

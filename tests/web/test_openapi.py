@@ -104,7 +104,7 @@ def test_has_every_route() -> None:
     told = {("" if "servers" in item else MOUNT) + path for path, item in WHOLE["paths"].items()}
     assert mounted - {"/tunnel"} == told
     # Pages and files, and dialects, whose wires are other people's.
-    others = {Served.PORTAL, Served.STATIC, Served.NEXUS, Served.NEXUS_TUNNEL}
+    others = {Served.PORTAL, Served.STATIC, Served.NEXUS, Served.NEXUS_TUNNEL, Served.GENIUS2}
     assert others == set(Served) - set(serves)
 
 
