@@ -138,7 +138,7 @@ class Tunnel:
         """
         if not isinstance(endpoint, Stdio):
             found = await dial(self._reactor, self._clock, endpoint, retry, self.limits)
-            return UpgradingEndpoint(found) if self.carries is Stream.WHOLE else found
+            return UpgradingEndpoint(found, self._clock) if self.carries is Stream.WHOLE else found
         streams = self._streams()
         if streams is None or streams.stuck:
             # One that reads nothing would be given more by each client that comes.

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable
 from typing import Any
 
 from twisted.internet import protocol
-from twisted.internet.interfaces import IHalfCloseableProtocol, IPushProducer
+from twisted.internet.interfaces import IDelayedCall, IHalfCloseableProtocol, IPushProducer
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from sessiond.core.errors import Code, Refused
-from sessiond.ports import Close, EndpointEar, EndpointSide
+from sessiond.ports import Clock, Close, EndpointEar, EndpointSide
 from sessiond.tunnel.endpoint import Nobody
 from sessiond.tunnel.outlet import write_now
 from sessiond.tunnel.relay import ClientEar
 
 HEAD_BYTES = 16 * 1024
 """The longest answer head that is waited for."""
+ANSWER_S = 5.0
+"""How long it is waited for: the program listens already, and has only to say yes or no."""
 END = b"\r\n\r\n"
 PASSED = frozenset({b"host", b"user-agent", b"origin", b"accept-language", b"upgrade"})
 PASSED_PREFIX = b"sec-websocket-"
@@ -43,14 +43,20 @@ class RawSocket(protocol.Protocol):
     """The :class:`sessiond.tunnel.relay.ClientSide` of a client whose request is answered by the program.
 
     Its frames are none of our business, so it is never pinged: that it lives is for TCP to find out. And it can't be
-    told why it is closed, unless that happens before the program's answer: then it gets 502 with a problem document.
+    told why it is closed, unless that happens before the program's answer: then it gets one of ours.
 
     :param head: of the request for the program.
+    :param unanswered: writes that answer.
     :param lost: is told of the connection's end, for whoever looked after it before.
     """
 
-    def __init__(self, head: bytes, lost: Callable[[Failure], object] = lambda reason: None) -> None:
-        self._head, self._lost = head, lost
+    def __init__(
+        self,
+        head: bytes,
+        unanswered: Callable[[Close], bytes],
+        lost: Callable[[Failure], object] = lambda reason: None,
+    ) -> None:
+        self._head, self._unanswered, self._lost = head, unanswered, lost
         self._ear: ClientEar | None = None
         self._answered = self._closing = self._ended = False
 
@@ -85,7 +91,7 @@ class RawSocket(protocol.Protocol):
             return
         self._closing = True
         if not self._answered:
-            self._transport.write(bad_gateway(close.text))
+            self._transport.write(self._unanswered(close))
         # Twisted's TLS does not even begin to shut down while a producer is registered.
         self._transport.unregisterProducer()
         self._transport.loseConnection()
@@ -131,8 +137,9 @@ class RawSocket(protocol.Protocol):
 class UpgradingEndpoint:
     """An endpoint whose answer to the request must be 101; after that it is the endpoint that it stands for."""
 
-    def __init__(self, inner: EndpointSide) -> None:
-        self._inner = inner
+    def __init__(self, inner: EndpointSide, clock: Clock) -> None:
+        self._inner, self._clock = inner, clock
+        self._timer: IDelayedCall | None = None
         self._ear: EndpointEar = Nobody()
         self._head = b""
         self._open = self._broken = False
@@ -142,6 +149,7 @@ class UpgradingEndpoint:
     def attach(self, ear: EndpointEar, producer: IPushProducer) -> None:
         """Begin to read."""
         self._ear = ear
+        self._timer = self._clock.call_later(ANSWER_S, self.endpoint_broke, "the application did not answer in time")
         self._inner.attach(self, producer)
 
     def write(self, data: bytes) -> None:
@@ -190,6 +198,7 @@ class UpgradingEndpoint:
             self.endpoint_broke("the application did not take the connection")
         elif end:
             self._open = True
+            self._stop_timer()
             head, self._head = self._head, b""
             self._ear.endpoint_sent(head)
 
@@ -203,23 +212,15 @@ class UpgradingEndpoint:
     def endpoint_broke(self, text: str) -> None:
         """It is of no use."""
         self._broken, self._head = True, b""
+        self._stop_timer()
         self._ear.endpoint_broke(text)
 
     def endpoint_gone(self) -> None:
         """The connection is gone."""
+        self._stop_timer()
         self._ear.endpoint_gone()
 
+    def _stop_timer(self) -> None:
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
 
-def bad_gateway(text: str) -> bytes:
-    """Write a whole answer that says why there is no connection (RFC 9110 section 15.6.3, RFC 9457)."""
-    body = json.dumps(Refused(Code.UNREACHABLE, text).document()).encode()
-    lines = (
-        "HTTP/1.1 502 Bad Gateway",
-        "Content-Type: application/problem+json",
-        f"Content-Length: {len(body)}",
-        "Cache-Control: no-store",
-        "Connection: close",
-        "",
-        "",
-    )
-    return "\r\n".join(lines).encode() + body

@@ -79,6 +79,14 @@ def send(request: Request, answer: Answer) -> None:
     request.finish()
 
 
+def written(answer: Answer) -> bytes:
+    """Write an answer out, for a connection that no request is served on any more."""
+    content, status = encode(answer.body), HTTPStatus(answer.status)
+    headers = {"Content-Type": JSON, **GUARDS, **answer.headers, "Content-Length": str(len(content))}
+    lines = [f"HTTP/1.1 {status.value} {answer.phrase or status.phrase}"]
+    return "\r\n".join([*lines, *(f"{name}: {value}" for name, value in headers.items()), "", ""]).encode() + content
+
+
 def refuse(request: Request, code: Code) -> None:
     """Send a refusal that needs no more words than its title."""
     send(request, problem(Refused(code)))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from http import HTTPStatus
 from io import BytesIO
 from typing import Any
 
@@ -19,7 +18,7 @@ from zope.interface import implementer
 
 from sessiond.config import Patience
 from sessiond.core.errors import Code, Refused
-from sessiond.web.answers import GUARDS, encode, problem, refuse, send
+from sessiond.web.answers import problem, refuse, send, written
 from sessiond.web.bodies import BODY_BYTES
 from sessiond.web.heads import Chunks, Doubtful, Head
 
@@ -133,6 +132,9 @@ class WebChannel(http.HTTPChannel):
     _deadline: IDelayedCall | None = None
     _head: Head
     _resting = _answering = _leaving = False
+    _beyond: Callable[[], object] | None = None
+    _most_bytes = 0
+    _dataBuffer: list[bytes]
 
     def connectionMade(self) -> None:
         """Begin the time of the handshake, or of the first request."""
@@ -190,10 +192,36 @@ class WebChannel(http.HTTPChannel):
 
     def rawDataReceived(self, data: bytes) -> None:
         """Take a part of a body, or what is to wait until a request was answered."""
+        if self._beyond is not None:
+            self._keep(data)
+            return
         try:
             super().rawDataReceived(data)
         except Doubtful as doubt:
             self._refuse(doubt)
+
+    def hold(self, most_bytes: int, beyond: Callable[[], object]) -> None:
+        """Read on behind a request whose answer takes its time, so that a client which hangs up is noticed at once.
+
+        Twisted would read nothing more after 16 KiB of what it can't serve yet.
+
+        :param beyond: is called once when more has come than ``most_bytes``.
+        """
+        self._beyond, self._most_bytes = beyond, most_bytes
+        self._keep(b"")
+        self.transport.resumeProducing()
+
+    def release(self) -> None:
+        """Hold no more; what was kept waits as it does behind every request."""
+        self._beyond = None
+
+    def _keep(self, data: bytes) -> None:
+        # In one piece: of many small ones, each would be counted again with every one that comes.
+        kept = b"".join((*self._dataBuffer, data))
+        self._dataBuffer[:] = [kept]
+        if len(kept) > self._most_bytes and self._beyond is not None:
+            beyond, self._beyond = self._beyond, None
+            beyond()
 
     def allContentReceived(self) -> None:
         """Serve the request, which came in time."""
@@ -229,13 +257,9 @@ class WebChannel(http.HTTPChannel):
         """Say why, where no request is there yet that could be answered, and close; what still comes is not read."""
         if self._leaving:
             return
-        answer = problem(refused)
-        content = encode(answer.body)
-        headers = {**GUARDS, **answer.headers, "Connection": "close", "Content-Length": str(len(content))}
-        status = HTTPStatus(answer.status)
-        lines = [f"HTTP/1.1 {status.value} {status.phrase}", *(f"{name}: {value}" for name, value in headers.items())]
-        self.transport.write("\r\n".join([*lines, "", ""]).encode("ascii") + content)
-        self.site.answered(status.value)
+        answer = problem(refused).having({"Connection": "close"})
+        self.transport.write(written(answer))
+        self.site.answered(answer.status)
         self._leave(CLOSE_S)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:

@@ -13,7 +13,8 @@ from twisted.protocols.policies import ProtocolWrapper
 from twisted.python.failure import Failure
 from twisted.web.server import Request
 
-from sessiond.ports import RelayLimits
+from sessiond.core.errors import SHAPES, Code, Refused
+from sessiond.ports import Close, RelayLimits
 from sessiond.tunnel.frames import FrameReader
 from sessiond.tunnel.framing import Carried, Rules, Stream
 from sessiond.tunnel.messages import MessageReader, MessageSocket
@@ -21,10 +22,13 @@ from sessiond.tunnel.passthrough import RawSocket, request_head
 from sessiond.tunnel.socket import FrameSocket
 from sessiond.tunnel.tcp import tune
 from sessiond.tunnel.text import TextSocket
+from sessiond.web.answers import Answer, written
 from sessiond.ws.socket import TunnelSocket
 
 SECRETS = (b"token", b"ticket")
 """What proves in a query that a client may come in."""
+UNANSWERED = {SHAPES[code].close: code for code in (Code.SHUTTING_DOWN, Code.LAUNCH_FAILED, Code.LAUNCH_TIMEOUT)}
+"""What it means that a tunnel is closed with this code before the program has answered; else it can't be reached."""
 WORDS = re.compile(rb"([&;])")
 """Where a query is divided: at ``;`` too, as Twisted does, so that what was taken for a secret is also left out."""
 
@@ -53,21 +57,30 @@ def _socket(carries: Carried, limits: RelayLimits, lost: Callable[[Failure], obj
     return FrameSocket(FrameReader(unmask, limits.message_bytes), lost)
 
 
-def seize(request: Request, limits: RelayLimits) -> RawSocket:
-    """Take a request's connection from the HTTP channel, so that the program can answer it."""
+def seize(request: Request, limits: RelayLimits, target: bytes, refusal: Callable[[Refused], Answer]) -> RawSocket:
+    """Take a request's connection from the HTTP channel, so that the program can answer it.
+
+    :param target: path and query of the request that the program gets.
+    :param refusal: gives what the client is answered if the program does not take its connection.
+    """
     channel: Any = request.channel
     transport, channel.transport = channel.transport, None
     # The HTTP channel is the transport's producer; ours could not be registered beside it.
     transport.unregisterProducer()
     channel.requests.clear()
-    socket = RawSocket(request_head(_without_secrets(request.uri), _lines(request)), channel.connectionLost)
+    added = {**dict(channel.site.headers), "Connection": "close"}
+
+    def unanswered(close: Close) -> bytes:
+        return written(refusal(Refused(UNANSWERED.get(close.code, Code.UNREACHABLE), close.text)).having(added))
+
+    socket = RawSocket(request_head(target, _lines(request)), unanswered, channel.connectionLost)
     put_in_place(transport, socket)
     tune(transport, limits)
     transport.resumeProducing()
     return socket
 
 
-def _without_secrets(target: bytes) -> bytes:
+def without_secrets(target: bytes) -> bytes:
     """Give path and query without what proves that a client may come in."""
     path, _, query = target.partition(b"?")
     words, rest = WORDS.split(query), b""

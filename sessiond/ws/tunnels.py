@@ -16,12 +16,13 @@ from sessiond.core.session import Session
 from sessiond.ports import Clock, Observer, RelayLimits, Streams
 from sessiond.tunnel.client import Tunnel
 from sessiond.tunnel.framing import Carried, Rules, Stream, carried
+from sessiond.tunnel.passthrough import RawSocket
 from sessiond.tunnel.relay import ByteRelay
 from sessiond.tunnel.socket import FrameSocket
 from sessiond.tunnel.tcp import tune
 from sessiond.web.access import Face
 from sessiond.web.wire import WebSite
-from sessiond.ws.channel import Admits, CheckOrigin, TunnelResource
+from sessiond.ws.channel import Admits, CheckOrigin, Entrance, Gate, TunnelEntrance
 from sessiond.ws.greeting import Greeting, GreetingResource, Host
 from sessiond.ws.handover import seize, take_over
 from sessiond.ws.handshake import Upgrade, feed, switch
@@ -72,7 +73,11 @@ class Tunnels:
 
     def resource(self, face: Face) -> IResource:
         """Give what answers ``/tunnel`` on a port that serves other things too."""
-        return TunnelResource(self._broker, self._check_origin, face, self, self._clock)
+        return self.entrance(TunnelEntrance(self._broker, self._check_origin, face))
+
+    def entrance(self, entrance: Entrance) -> IResource:
+        """Give what answers at an entrance: the way into a tunnel that any address can have."""
+        return Gate(entrance, self._broker, self, self._clock)
 
     def greeting(self, host: Host, limits: RelayLimits) -> IResource:
         """Give what greets the clients of a dialect, and admits them then.
@@ -105,7 +110,7 @@ class Tunnels:
         self._closed.addCallback(lambda _: waiter.callback(None))
         return waiter
 
-    # -- what the resource in front of them wants --------------------------------------------------------------------
+    # -- what the gate in front of them wants -------------------------------------------------------------------------
 
     def new(self, session: Session) -> Tunnel:
         """Make a tunnel for a client that is about to be admitted.
@@ -128,17 +133,23 @@ class Tunnels:
         self._there.add(tunnel)
         return tunnel
 
-    def open(self, tunnel: Tunnel, request: Request, upgrade: Upgrade) -> None:
+    def open(self, tunnel: Tunnel, request: Request, upgrade: Upgrade, entrance: Entrance) -> None:
         """Answer 101, unless the program does so itself, and join the client to its tunnel."""
         try:
-            whole = tunnel.carries is Stream.WHOLE
-            socket = seize(request, self._limits) if whole else self._shake_hands(tunnel, request, upgrade)
+            socket = self._socket(tunnel, request, upgrade, entrance)
             relay = ByteRelay(socket, self._limits, self._clock, tunnel, tunnel.observer)
         except BaseException:
             tunnel.dropped()
             raise
         tunnel.opened(relay)
         feed(request, socket)
+
+    def _socket(
+        self, tunnel: Tunnel, request: Request, upgrade: Upgrade, entrance: Entrance
+    ) -> TunnelSocket | FrameSocket | RawSocket:
+        if tunnel.carries is Stream.WHOLE:
+            return seize(request, self._limits, entrance.target(request), partial(entrance.refusal, request))
+        return self._shake_hands(tunnel, request, upgrade)
 
     # -- and the resource that greets them first --------------------------------------------------------------------
 

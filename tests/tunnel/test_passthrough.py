@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import pytest
@@ -12,7 +11,7 @@ from sessiond.clock import SteadyClock
 from sessiond.core.values import End
 from sessiond.ports import Close, Direction, RelayLimits
 from sessiond.tunnel.endpoint import EndpointConnection
-from sessiond.tunnel.passthrough import HEAD_BYTES, RawSocket, UpgradingEndpoint, request_head
+from sessiond.tunnel.passthrough import ANSWER_S, HEAD_BYTES, RawSocket, UpgradingEndpoint, request_head
 from sessiond.tunnel.relay import ByteRelay
 from tests.contracts.relay import Reports
 from tests.fakes.wires import Wire
@@ -27,9 +26,9 @@ class Joint:
 
     def __init__(self, observer: Any = None) -> None:
         self.clock = Clock()
-        time = SteadyClock(self.clock, self.clock.seconds, 1000.0)
+        self.time = time = SteadyClock(self.clock, self.clock.seconds, 1000.0)
         self.client, self.program, self.reports = Wire(self.clock), Wire(self.clock), Reports()
-        socket = RawSocket(REQUEST)
+        socket = RawSocket(REQUEST, lambda close: f"no: {close.text}".encode())
         self.client.protocol = socket
         socket.makeConnection(self.client)
         self.relay = ByteRelay(socket, LIMITS, time, self.reports, observer)
@@ -40,7 +39,7 @@ class Joint:
 
     def join(self) -> Joint:
         """Join the two."""
-        self.relay.join(UpgradingEndpoint(self.connection))
+        self.relay.join(UpgradingEndpoint(self.connection, self.time))
         return self
 
     def opened(self) -> Joint:
@@ -51,13 +50,12 @@ class Joint:
         assert self.program.sent() == REQUEST
         return self
 
-    def problem(self) -> dict[str, Any]:
-        """Give the problem document that the client got."""
-        head, _, body = self.client.sent().partition(b"\r\n\r\n")
-        assert head.startswith(b"HTTP/1.1 502 ")
-        assert f"Content-Length: {len(body)}".encode() in head.split(b"\r\n")
+    def refusal(self) -> str:
+        """Give why the client has no connection, as it was told."""
+        told = self.client.sent()
+        assert told.startswith(b"no: ")
         assert self.client.closing
-        return dict(json.loads(body))
+        return told[4:].decode()
 
 
 def test_both_ways() -> None:
@@ -91,13 +89,10 @@ def test_an_answer_in_pieces() -> None:
     ],
 )
 def test_another_answer(answer: bytes) -> None:
-    """Anything but 101 is a bad gateway, and nothing of it goes on."""
+    """With anything but 101 there is no connection, and nothing of it goes on."""
     joint = Joint().join()
     joint.program.receive(answer)
-    problem = joint.problem()
-    assert (problem["status"], problem["code"]) == (502, "unreachable")
-    assert problem["type"] == "urn:sessiond:problem:unreachable"
-    assert joint.reports.ends == [(End.BROKEN, problem["detail"])]
+    assert joint.reports.ends == [(End.BROKEN, joint.refusal())]
     joint.program.end()
     joint.clock.advance(0)
     assert joint.reports.overs
@@ -107,17 +102,27 @@ def test_no_answer() -> None:
     """A program that closes instead is one too, and its port is left free."""
     joint = Joint().join()
     joint.program.end()
-    assert joint.problem()["detail"] == "the application closed without an answer"
+    assert joint.refusal() == "the application closed without an answer"
     joint.clock.advance(LIMITS.close_s)
     assert joint.program.aborted
     assert joint.reports.overs
+
+
+def test_silence_instead_of_an_answer() -> None:
+    """A program that says nothing to the request is not waited for long."""
+    joint = Joint().join()
+    joint.program.receive(ANSWER[:-1])
+    joint.clock.advance(ANSWER_S - 0.1)
+    assert joint.client.sent() == b""
+    joint.clock.advance(0.1)
+    assert joint.refusal() == "the application did not answer in time"
 
 
 def test_cut_while_it_waits() -> None:
     """A client whose program never comes gets an answer that says so."""
     joint = Joint()
     joint.relay.cut(Close(4503, "launch-failed"), 0.0)
-    assert joint.problem()["detail"] == "launch-failed"
+    assert joint.refusal() == "launch-failed"
 
 
 def test_the_program_ends() -> None:

@@ -91,15 +91,16 @@ class Indoors:
         self.launcher = FakeLauncher(self.reactor)
         self.store = UnreliableStore()
         services = {name: Service(name, Kind.TCP, "process", plan, pool=name) for name, plan in SERVICES.items()}
+        services["viewer"] = Service("viewer", Kind.WEBSOCKET, "process", pool="viewer")
         catalogue = Catalogue(services, {name: Pool(name, 5) for name in services})
         launchers = {"process": self.launcher}
         self.broker = Broker(catalogue, self.store, LocalBus(), launchers, AnyLease(), SystemEntropy(), self.clock)
         result_of(Deferred.fromCoroutine(self.broker.open()))
         access = Access(())
         self.tunnels = Tunnels(self.broker, access.check_origin, RelayLimits(), self.reactor, self.clock)
-        root = Resource()
-        root.putChild(b"tunnel", self.tunnels.resource(Face()))
-        self.site = DoorSite(root, self.reactor, door or Door())
+        self.root = Resource()
+        self.root.putChild(b"tunnel", self.tunnels.resource(Face()))
+        self.site = DoorSite(self.root, self.reactor, door or Door())
 
     def reserve(self, service: str = "desk", script: Script | None = None) -> Reservation:
         """Make a session."""

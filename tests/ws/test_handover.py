@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from twisted.web.http import parse_qs
 
-from sessiond.ws.handover import _without_secrets
+from sessiond.ws.handover import without_secrets
 
 
 @pytest.mark.parametrize(
@@ -26,5 +26,5 @@ from sessiond.ws.handover import _without_secrets
 )
 def test_without_secrets(target: bytes, passed: bytes) -> None:
     """What the daemon would take for a token or ticket is left out, and nothing else."""
-    assert _without_secrets(target) == passed
+    assert without_secrets(target) == passed
     assert not {b"token", b"ticket"} & parse_qs(passed.partition(b"?")[2], True).keys()
