@@ -17,6 +17,7 @@ from sessiond.dialects.nexus import NexusFaces
 from sessiond.meters import Meters
 from sessiond.web.access import Access, Face
 from sessiond.web.api import api_tree
+from sessiond.web.child import ChildRoot
 from sessiond.web.door import Door, DoorSite
 from sessiond.web.guard import Guarded
 from sessiond.web.health import Health, Metrics, Pressure, Readiness
@@ -104,12 +105,14 @@ def site_of(listener: Listener, sources: Sources, reactor: IReactorTime) -> Door
     return site
 
 
-def tree_of(listener: Listener, sources: Sources) -> Root:
+def tree_of(listener: Listener, sources: Sources) -> Resource:
     """Make a listener's resource tree."""
     serves = listener.serves
     face = Face.of(listener, None if Served.TUNNEL in serves else sources.tunnel_listener)
     folders = sources.static if Served.STATIC in serves else ()
     whole = next((folder for folder in folders if folder.path == "/"), None)
+    if serves == {Served.CHILD}:
+        return ChildRoot(sources.broker)
     if serves == {Served.TUNNEL}:
         # A port of its own has no other path that a client could mean.
         return Root(sources.tunnel(face))

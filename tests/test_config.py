@@ -429,6 +429,16 @@ WRONG = [
         CLOCK + 'options.x = { type = "folders", roots = ["/a"], default = ["/b"] }',
         "services.clock.options.x.default: is not a value that the option allows",
     ),
+    (
+        BASE + '[listeners.child]\nendpoint = "tcp:1:interface=127.0.0.1"\nserves = ["child", "api"]',
+        "listeners.child.serves: child stands alone: *",
+    ),
+    *(
+        (BASE + f'[listeners.child]\nendpoint = "{end}"\nserves = ["child"]', "listeners.child.endpoint: programs *")
+        for end in ("tcp:1", "tcp:0:interface=127.0.0.1", "unix:/x", "tcp:1:interface=192.0.2.1")
+    ),
+    (CLOCK + 'env = { A = "${liveliness}" }', "services.clock: asks for ${liveliness}, but no listener serves child"),
+    (CLOCK.replace('"${socket}"', '"${socket}", "${liveliness}/"'), "services.clock: asks for ${liveliness}, but *"),
     (CLOCK.replace('"--socket", "${socket}"', '["${socket}"]'), "services.clock.command: a list within it names an *"),
     (CLOCK + 'options = "any"', "services.clock.options: a table is needed"),
     (FIXED, "services.old.target: either host and port, or socket is needed"),
@@ -482,7 +492,7 @@ WRONG = [
         + '[listeners.t]\nendpoint = "systemd:domain=UNIX:name=t"\nserves = ["tunnel"]\ncallers = "anyone"',
         "listeners.t.public_url: is needed: *",
     ),
-    (CLOCK.replace('"api", ', "") + 'ready = "report"', "*services.clock.ready*: no listener serves the api, *"),
+    (CLOCK.replace('"api", ', "") + 'ready = "report"', "*services.clock.ready*: no listener serves child or *"),
     (BASE + '[static]\n"/x" = "x"', "static: is configured, but no listener serves it"),
     (BASE + '[static]\n"/api/x" = "x"', 'static."/api/x": is the daemon\'s own'),
     (BASE + '[static]\n"/../x" = "x"', 'static."/../x": a path is needed, *'),

@@ -94,7 +94,9 @@ async def test_only_what_is_served(face: Face, tmp_path: Path) -> None:
     for other, paths in MOUNTED.items():
         for path in paths:
             there = other is face or face is Face.TUNNEL  # which has a port to itself then
-            assert (path, (await listening.get(path))[0]) == (path, 200 if there else 404)
+            # Any two words may be a secret and an id.
+            nothing = {404, 405} if face is Face.CHILD else {404}
+            assert (await listening.get(path))[0] in ({200} if there else nothing), path
 
 
 @within(30)

@@ -136,10 +136,10 @@ class Daemon(Service):
         self._tell()
 
     def _report_url(self, session: Session) -> str:
-        """Give the URL where a session's program reports, on this machine; empty where no listener takes reports."""
-        found = (bound.local_url for bound in self._bound if Face.API in bound.listener.serves)
+        """Give the URL behind which a program puts its session's id to report; empty where nothing takes reports."""
+        found = (bound.local_url for bound in self._bound if Face.CHILD in bound.listener.serves)
         base = next((url for url in found if url is not None), None)
-        return "" if base is None else f"{base}api/v1/sessions/{session.id}/liveliness"
+        return "" if base is None else f"{base}{session.child_secret}"
 
     async def _reclaim(self, parts: Parts) -> None:
         """End what daemons have left that nobody has started again; it goes on behind."""

@@ -84,6 +84,11 @@ def _read_listener(listener_name: str, table: Table, end: Described) -> Listener
     insecure = table.read("insecure", boolean, False)
     if not listener.serves and "serves" in table:
         table.fault("serves", "names nothing")
+    if Face.CHILD in listener.serves:
+        if len(listener.serves) > 1:
+            table.fault("serves", "child stands alone: what programs reach, nobody else should")
+        if end.kind != "tcp" or not end.local or not end.port:
+            table.fault("endpoint", 'programs keep its address: "tcp:PORT:interface=127.0.0.1" with a port is needed')
     if listener.callers is Callers.ANYONE and not end.local and not insecure:
         table.fault("callers", '"anyone" beyond this machine needs insecure = true, which says that it is meant')
     table.done()

@@ -21,6 +21,7 @@ from sessiond.config.values import Config, Face, Listener, StaticFolder, StoreKi
 from sessiond.core.errors import ConfigError
 from sessiond.core.services import Catalogue
 from sessiond.core.values import LeaseKind, Watch
+from sessiond.launchers.placeholders import names_of
 from sessiond.ports import RelayLimits
 
 MOST_FILE_BYTES = 4 << 20
@@ -163,8 +164,11 @@ def _check_together(config: Config, root: Table) -> None:
             if {Face.PORTAL, Face.STATIC} <= listener.serves:
                 root.fault("static", f'"/" contradicts the portal of listeners.{listener.name}')
     reporting = [service.name for service in config.catalogue.services.values() if service.plan.ready_by_report]
-    if reporting and not any(Face.API in listener.serves for listener in config.listeners):
-        root.faults.append(f"services.{reporting[0]}.ready: no listener serves the api, which takes reports")
+    if reporting and not any({Face.API, Face.CHILD} & listener.serves for listener in config.listeners):
+        root.faults.append(f"services.{reporting[0]}.ready: no listener serves child or the api, which take reports")
+    told = [service.name for service in config.catalogue.services.values() if "liveliness" in names_of(service)]
+    if told and not any(Face.CHILD in listener.serves for listener in config.listeners):
+        root.faults.append(f"services.{told[0]}: asks for ${{liveliness}}, but no listener serves child")
     if any(service.plan.watch is Watch.TUNNEL for service in config.catalogue.services.values()):
         _check_tunnels(config.listeners, root)
     for listener in config.listeners:

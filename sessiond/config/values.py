@@ -20,6 +20,7 @@ class Face(Enum):
     PORTAL = "portal"
     STATIC = "static"
     TUNNEL = "tunnel"
+    CHILD = "child"
     HEALTH = "health"
     METRICS = "metrics"
     NEXUS = "nexus"

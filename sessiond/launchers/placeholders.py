@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable, Mapping
 
-from sessiond.core.services import Scalar
+from sessiond.core.services import Scalar, Service, words_of
 
 SERVER_NAMES = frozenset({"port", "socket", "folder", "display", "index", "id", "python", "liveliness"})
 """What a template may name besides the options of its own service (``options.NAME``)."""
@@ -46,6 +46,15 @@ def check(templates: Iterable[str], options: Collection[str]) -> frozenset[str]:
     if unknown:
         raise PlaceholderError(f"unknown placeholder ${{{unknown[0]}}}")
     return named
+
+
+def names_of(service: Service) -> frozenset[str]:
+    """Say which names a service asks for; none where it is malformed."""
+    templates = (*words_of(service.command), *service.env.values(), service.directory or "")
+    try:
+        return frozenset(name for template in templates for name in names_in(template))
+    except PlaceholderError:
+        return frozenset()
 
 
 def values_of(server: Mapping[str, Scalar], options: Mapping[str, Scalar]) -> dict[str, Scalar]:

@@ -14,10 +14,11 @@ from sessiond.core.effects import Verdict
 from sessiond.core.errors import Code, Refused
 from sessiond.core.events import Release
 from sessiond.core.session import Session
-from sessiond.core.values import Liveliness, State
+from sessiond.core.values import State
 from sessiond.web.access import NOBODY, Access, Caller, Face, Scope, bearer_of
 from sessiond.web.answers import Answer, problem
 from sessiond.web.bodies import argument, header, read_object
+from sessiond.web.child import liveliness_of
 from sessiond.web.leaf import ApiLeaf, JsonLeaf, NotFound, finish_anyway
 from sessiond.web.orders import Order, read_extension, read_order
 from sessiond.web.outcomes import refusal_of
@@ -203,10 +204,7 @@ class Reports(JsonLeaf):
 
     async def post(self, request: Request, caller: Caller) -> Answer:
         """Take a report; what stands in its body is of no interest."""
-        word = argument(request, "liveliness")
-        what = next((what for what in Liveliness if what.value == word), None)
-        if what is None:
-            raise Refused(Code.BAD_REQUEST, "liveliness: ready, ping or disconnect is needed")
+        what = liveliness_of(argument(request, "liveliness"))
         await finish_anyway(self._broker.report(self._id, what), lambda session: None)
         return Answer(None, 204)
 

@@ -9,10 +9,11 @@ from contextlib import contextmanager
 from typing import Any
 from urllib.parse import urlsplit
 
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 
 from sessiond.entropy import SystemEntropy
 from sessiond.launchers.procfs import variable_of
+from tests.daemon import free_port
 from tests.docs.documents import Block, blocks
 from tests.e2e.places import Place
 from tests.e2e.running import LIMIT_S, Answer, Running, launched_below, running
@@ -22,6 +23,10 @@ SAME = (
     *("code", "title", "status", "detail"),
 )
 """Members of answers that are as the document shows them, to the letter."""
+
+
+PROGRAMS = ("SESSIOND_SECRET", "SESSIOND_SESSION", "REPORT_URL")
+"""What only the session's program knows, from its environment."""
 
 
 @frozen
@@ -98,7 +103,8 @@ class Reader:
         call = call_of(filled.replace("http://127.0.0.1:9000", self.daemon.url.rstrip("/")))
         parts = urlsplit(call.url)
         path = f"{parts.path}?{parts.query}" if parts.query else parts.path
-        answer = self.daemon.call(call.method, path, call.body, LIMIT_S, **call.headers)
+        asked = evolve(self.daemon, url=f"{parts.scheme}://{parts.netloc}/")
+        answer = asked.call(call.method, path, call.body, LIMIT_S, **call.headers)
         if isinstance(answer.json, dict) and "token" in answer.json:
             self.names.setdefault("ID", answer.json["id"])
         return answer
@@ -106,7 +112,7 @@ class Reader:
     def look_into_program(self, place: Place) -> None:
         """Learn what the session's program has in its environment."""
         [program] = launched_below(place.folder)
-        for name in ("SESSIOND_SECRET", "REPORT_URL"):
+        for name in PROGRAMS:
             self.names[name] = variable_of(program.pid, name) or ""
 
 
@@ -118,6 +124,7 @@ def daemon_of(toml: str, place: Place) -> Iterator[Reader]:
     if "[tokens." not in toml:  # the document has the reader append what "token new" prints
         toml += f'\n[tokens.portal]\ndigest = "sha256:{"0" * 64}"\nscopes = ["launch"]\n'
     toml = re.sub(r"sha256:[0-9a-f]{64}", f"sha256:{digest}", toml).replace("tcp:9000:", "tcp:0:")
+    toml = toml.replace("tcp:9001:", f"tcp:{free_port()}:")
     # The program is a module of the package, which may be in the checkout only.
     toml = re.sub(r"^command = .*$", r'\g<0>\npass_env = ["PATH", "PYTHONPATH"]', toml, flags=re.MULTILINE)
     place.config.write_text(f"state_dir = 'state'\nruntime_dir = '{place.run}'\n{toml}")

@@ -20,7 +20,7 @@ from sessiond.web.openapi import DOCUMENT
 from sessiond.web.orders import read_order
 from tests.components import lack
 from tests.docs.documents import ALL, ROOT, blocks, page
-from tests.docs.examples import Reader, alike, call_of, curls, daemon_of
+from tests.docs.examples import PROGRAMS, Reader, alike, call_of, curls, daemon_of
 from tests.e2e.places import Place
 from tests.e2e.running import until
 
@@ -84,7 +84,7 @@ def test_rest(place: Place) -> None:
     [toml] = blocks(text, "toml")
     with daemon_of(toml.text, place) as reader:
         for line, shown in curls(text):
-            if "SESSIOND_SECRET" in line:
+            if any(name in line for name in PROGRAMS):
                 reader.look_into_program(place)
             answer = reader.run(line)
             assert shown is not None or answer.status in (200, 204), answer

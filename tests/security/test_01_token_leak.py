@@ -212,6 +212,9 @@ CONFIG = """
 endpoint = "ssl:{port}:interface=127.0.0.1:privateKey={key}:certKey={certificate}"
 serves = ["api", "tunnel", "health", "metrics"]
 {tokens}
+[listeners.child]
+endpoint = "tcp:{child}:interface=127.0.0.1"
+serves = ["child"]
 [services.echo]
 kind = "tcp"
 launcher = "process"
@@ -240,7 +243,7 @@ def configured(place: Place, tokens: dict[str, str]) -> tuple[Path, Path, int]:
         for (name, secret), scope in zip(tokens.items(), ("launch", "launch", "operate"), strict=True)
     )
     (first, last), port = place.ports, free_port()
-    words: dict[str, Any] = {"port": port, "key": key, "certificate": certificate, "tokens": told}
+    words: dict[str, Any] = {"port": port, "key": key, "certificate": certificate, "tokens": told, "child": free_port()}
     words |= {"first": first, "last": last, "echo": ECHO, "speaks": SPEAKS}
     return place.configure(CONFIG.format(**words)), certificate, port
 

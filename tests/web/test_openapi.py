@@ -103,8 +103,8 @@ def test_has_every_route() -> None:
     mounted = set(paths_below(tree(World(), *serves)))
     told = {("" if "servers" in item else MOUNT) + path for path, item in WHOLE["paths"].items()}
     assert mounted - {"/tunnel"} == told
-    # Pages and files, and dialects, whose wires are other people's.
-    others = {Served.PORTAL, Served.STATIC, Served.NEXUS, Served.NEXUS_TUNNEL, Served.GENIUS2}
+    # Pages and files, programs' own, and dialects, whose wires are other people's.
+    others = {Served.CHILD, Served.PORTAL, Served.STATIC, Served.NEXUS, Served.NEXUS_TUNNEL, Served.GENIUS2}
     assert others == set(Served) - set(serves)
 
 
