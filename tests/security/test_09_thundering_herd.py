@@ -213,7 +213,8 @@ def test_a_thousand_reconnects(place: Place) -> None:
             )
             assert grown < MOST_GROWTH_BYTES
             assert lag_s < MOST_LAG_S
-            assert daemon.session(made.json["id"])["state"] == "ready"
+            # That they are gone is counted before it is saved, and told only then.
+            until(lambda: daemon.session(made.json["id"])["state"] == "ready", "all are known to be gone")
             assert daemon.stop() == 0
 
     loop: list[asyncio.AbstractEventLoop] = []
