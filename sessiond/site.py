@@ -44,18 +44,18 @@ class Sources:
     genius2: Genius2Faces | None = None
 
 
-Find = Callable[[Sequence[bytes]], IResource | None]
-"""Gives the resource of a path that a dialect keeps to itself."""
+Find = Callable[[Sequence[bytes], Request], IResource | None]
+"""Gives the resource of a request whose path a dialect keeps to itself."""
 
 
-def nothing(path: Sequence[bytes]) -> IResource | None:
+def nothing(path: Sequence[bytes], request: Request) -> IResource | None:
     """Find no path that a dialect keeps to itself."""
     return None
 
 
 def first_of(finders: Sequence[Find]) -> Find:
     """Make what asks each dialect in turn."""
-    return lambda path: next((found for find in finders if (found := find(path)) is not None), None)
+    return lambda path, request: next((found for find in finders if (found := find(path, request)) is not None), None)
 
 
 class Root(Branch):
@@ -83,7 +83,7 @@ class Root(Branch):
         if behind[-1:] == [b""] or not parts:
             parts.append(b"")
         request.prepath, request.postpath = [*before[:-1], parts[0]], parts[1:]
-        kept = self._kept(parts)
+        kept = self._kept(parts, request)
         if kept is not None:
             return kept
         found: IResource = super().getChildWithDefault(parts[0], request)

@@ -11,11 +11,12 @@ from typing import Any
 
 from attrs import evolve
 
+from sessiond.config.dialects import Genius2, PartyContext, PartyLauncher
 from sessiond.config.limits import LONGEST_S
 from sessiond.config.listeners import origin, public_url
 from sessiond.config.table import Table, boolean, list_of, matching, one_of, text, whole
 from sessiond.config.units import Unfit, seconds, size_bytes
-from sessiond.config.values import Face, Genius2, Listener, PartyContext, PartyLauncher
+from sessiond.config.values import Face, Listener
 from sessiond.core.services import Catalogue, Framing, Pool
 
 MOST_SLOTS = 10_000

@@ -12,6 +12,7 @@ from typing import Any
 from attrs import fields
 
 from sessiond.config.genius2 import read_genius2
+from sessiond.config.hoops import read_hoops
 from sessiond.config.listeners import read_listeners, read_tokens
 from sessiond.config.nexus import read_nexus
 from sessiond.config.services import read_catalogue
@@ -78,6 +79,7 @@ def _build(root: Table, folder: Path, environment: Mapping[str, str]) -> Config:
     dialects = root.table("dialects")
     nexus, catalogue = read_nexus(dialects, folder, environment, catalogue, listeners)
     genius2, catalogue = read_genius2(dialects, folder, catalogue, listeners)
+    hoops = read_hoops(dialects, catalogue, listeners)
     dialects.done()
     config = Config(
         # Normal, so that what is checked is what is opened; not resolved, for a link there may be the operator's wish.
@@ -92,6 +94,7 @@ def _build(root: Table, folder: Path, environment: Mapping[str, str]) -> Config:
         tunnel=_read_tunnel(root.table("tunnel")),
         nexus=nexus,
         genius2=genius2,
+        hoops=hoops,
     )
     root.done()
     _check_together(config, root)

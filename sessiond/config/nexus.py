@@ -10,10 +10,11 @@ from typing import Any
 
 from attrs import evolve, field, frozen
 
+from sessiond.config.dialects import Nexus
 from sessiond.config.limits import LONGEST_S
 from sessiond.config.table import Table, boolean, list_of, mapping, text, whole
 from sessiond.config.units import Unfit, seconds
-from sessiond.config.values import Face, Listener, Nexus
+from sessiond.config.values import Face, Listener
 from sessiond.core.errors import ConfigError
 from sessiond.core.services import (
     Catalogue,

@@ -205,9 +205,12 @@ class Access:
         if token is not None and ticket is not None:
             raise Refused(Code.BAD_REQUEST, "a token or a ticket is needed, not both")
         if ticket is not None:
-            return self._by_ticket(ticket, request)
+            # Links are followed by GET. Nothing that changes anything can be hidden behind one.
+            if request.method != b"GET":
+                raise Refused(Code.UNAUTHENTICATED, "a ticket of a caller is for GET")
+            return self.by_ticket(ticket)
         if token is not None:
-            return self._known(token)
+            return self.by_token(token)
         if face.callers is not Callers.ANYONE:
             raise Refused(Code.UNAUTHENTICATED)
         check_unproven(request, face, origin, host)
@@ -222,16 +225,28 @@ class Access:
         if origin is not None and not face.admits_origin(origin, host):
             raise Refused(Code.FORBIDDEN, OTHER_ORIGIN)
 
-    def _known(self, token: str) -> Caller:
+    @property
+    def has_tokens(self) -> bool:
+        """Say whether any caller could prove who it is."""
+        return bool(self._callers)
+
+    def by_token(self, token: str) -> Caller:
+        """Say whose token this is.
+
+        :raises Refused: ``unauthenticated``.
+        """
         caller = self._callers.get(digest(token))
         if caller is None:
             raise Refused(Code.UNAUTHENTICATED)
         return caller
 
-    def _by_ticket(self, ticket: str, request: Request) -> Caller:
-        # Links are followed by GET. Nothing that changes anything can be hidden behind one.
-        if request.method != b"GET" or self.tickets is None:
-            raise Refused(Code.UNAUTHENTICATED, "a ticket of a caller is for GET")
+    def by_ticket(self, ticket: str) -> Caller:
+        """Say for whom a ticket stands, and use it up.
+
+        :raises Refused: ``unauthenticated``.
+        """
+        if self.tickets is None:
+            raise Refused(Code.UNAUTHENTICATED)
         return self.tickets.take(ticket)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hmac
 from collections.abc import Callable, Mapping
 
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import Deferred
 from twisted.web.resource import Resource
 from twisted.web.server import Request
 
@@ -20,9 +20,10 @@ from sessiond.web.answers import Answer, problem
 from sessiond.web.bodies import argument, header, read_object
 from sessiond.web.child import liveliness_of
 from sessiond.web.leaf import ApiLeaf, JsonLeaf, NotFound, finish_anyway
-from sessiond.web.orders import Order, read_extension, read_order
+from sessiond.web.orders import read_extension, read_order
 from sessiond.web.outcomes import refusal_of
 from sessiond.web.shapes import Shape, session_shape, ticket_shape, tunnel_url
+from sessiond.web.waiting import latest, ordered
 
 LAST_LINES = 20
 """How many lines of output go with a launch that failed."""
@@ -65,38 +66,14 @@ class Sessions(ApiLeaf):
         order = read_order(read_object(request), caller, key, prefer)
         if not caller.sees(self._broker.service(order.request.service)):
             raise Refused(Code.UNKNOWN_SERVICE)
-        reservation = await self._reserve(order)
-        verdict = await self._verdict(reservation)
-        session = self._latest(reservation)
+        reservation, verdict = await ordered(self._broker, order.request)
+        session = latest(self._broker, reservation)
         over = session.state in (State.STOPPING, State.ENDED)
         if order.waits and (verdict is Verdict.ENDED or over):
             return self._failed(session, caller)
         if over:
             return Answer(session_shape(self._broker, session))
         return self._made(session, reservation, verdict, request)
-
-    def _reserve(self, order: Order) -> Deferred[Reservation]:
-        # The session is being saved: it is made even if its caller goes now, who then leaves it the moment it is.
-        return finish_anyway(Deferred.fromCoroutine(self._broker.reserve(order.request)), self._leave)
-
-    def _leave(self, reservation: Reservation) -> None:
-        if reservation.caller is not None:
-            self._broker.leave(reservation.session.id, reservation.caller)
-
-    async def _verdict(self, reservation: Reservation) -> Verdict | None:
-        if reservation.answer is None:
-            return None
-        try:
-            return await reservation.answer
-        except CancelledError:
-            self._leave(reservation)
-            raise
-
-    def _latest(self, reservation: Reservation) -> Session:
-        try:
-            return self._broker.session(reservation.session.id)
-        except Refused:  # forgotten already
-            return reservation.session
 
     def _made(self, session: Session, reservation: Reservation, verdict: Verdict | None, request: Request) -> Answer:
         url = tunnel_url(self._face, header(request, "Host"), reservation.token)

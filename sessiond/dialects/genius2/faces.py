@@ -34,7 +34,7 @@ RUNNING_S = 1.0
 NUMBER = re.compile(r"_(\d{1,15})$", re.ASCII)
 
 Greeter = Callable[[Host, RelayLimits], IResource]
-Find = Callable[[Sequence[bytes]], IResource | None]
+Find = Callable[[Sequence[bytes], Request], IResource | None]
 
 log = Logger()
 
@@ -102,7 +102,7 @@ class Genius2Faces:
         # The longest first: one context may lie below another.
         places.sort(key=lambda place: -len(place[0]))
 
-        def find(path: Sequence[bytes]) -> IResource | None:
+        def find(path: Sequence[bytes], request: Request) -> IResource | None:
             for prefix, within in places:
                 if tuple(path[: len(prefix)]) == prefix:
                     return within([part for part in path[len(prefix) :] if part])

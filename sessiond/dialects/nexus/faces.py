@@ -57,7 +57,7 @@ class NexusFaces:
         """Make what answers on the tunnel's own listener, whatever the path."""
         return self._greeting(NexusHost(self._front, face), LIMITS)
 
-    def paths(self, face: Face) -> Callable[[Sequence[bytes]], IResource | None]:
+    def paths(self, face: Face) -> Callable[[Sequence[bytes], Request], IResource | None]:
         """Make what finds the resource for a path that the dialect keeps to itself."""
         ansys, novnc = self._front.settings.ansys, self._front.settings.novnc
         rest, ensight = Rest(self._front, self._status, face), EnSight(self._front, face)
@@ -65,7 +65,7 @@ class NexusFaces:
         # An install brings a page of this name: ours takes its place only where the operator has set ours up.
         own = viewer(novnc) if ansys is None or novnc is not None else None
 
-        def find(path: Sequence[bytes]) -> IResource | None:
+        def find(path: Sequence[bytes], request: Request) -> IResource | None:
             first = path[0] if path else b""
             if first == b"v1":
                 return rest

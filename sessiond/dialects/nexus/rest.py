@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Any
 
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IDelayedCall
-from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger
-from twisted.python.failure import Failure
 from twisted.web.server import Request
 
 from sessiond.core.errors import Refused
@@ -21,11 +17,9 @@ from sessiond.dialects.nexus.status import POLICY, Status
 from sessiond.dialects.nexus.words import Wrong
 from sessiond.web.access import Face
 from sessiond.web.answers import Answer
+from sessiond.web.farewell import once_told
 from sessiond.web.leaf import finish_anyway
 from sessiond.web.wire import show_path
-
-FLUSH_S = 2.0
-"""How long a stop waits until its caller has the answer."""
 
 TOO_LONG = Wrong(400, "bad_request", f"The query is longer than {MOST_BYTES} bytes")
 UNREADABLE = Wrong(400, "bad_request", "The name of the service is no UTF-8")
@@ -113,21 +107,5 @@ class Rest(NexusLeaf):
         if not self._front.stopping:
             self._front.stopping = True
             log.info("a caller has the server stopped")
-            _once_told(request, self._front)
+            once_told(request, self._front.broker.clock, self._front.stop)
         return Answer({"stopping": True}, headers={"Connection": "close"})
-
-
-def _once_told(request: Request, front: Front) -> None:
-    """End the daemon once the caller has its answer, or has had the time to take it."""
-    channel: Any = request.channel
-    timer: IDelayedCall = front.broker.clock.call_later(FLUSH_S, front.stop)
-    lost = channel.connectionLost
-
-    def gone(reason: Failure = connectionDone) -> None:
-        lost(reason)
-        if timer.active():
-            timer.cancel()
-            front.stop()
-
-    # It goes down by itself, behind the last byte of the answer.
-    channel.persistent, channel.connectionLost = False, gone

@@ -10,7 +10,7 @@ import pytest
 
 from sessiond.core.events import Release
 from sessiond.core.values import Reason, State
-from sessiond.dialects.nexus.rest import FLUSH_S
+from sessiond.web.farewell import FLUSH_S
 from tests.dialects.nexus.house import KEY, House, logged
 from tests.fakes.launchers import FailsToStart
 from tests.reactor import LoggedFailures
