@@ -13,6 +13,7 @@ from sessiond.broker import Broker
 from sessiond.config import Face as Served
 from sessiond.config import Listener, StaticFolder
 from sessiond.dialects.genius2 import Genius2Faces
+from sessiond.dialects.hoops import HoopsFaces
 from sessiond.dialects.nexus import NexusFaces
 from sessiond.meters import Meters
 from sessiond.web.access import Access, Face
@@ -42,6 +43,7 @@ class Sources:
     tunnel_listener: Listener | None = None
     nexus: NexusFaces | None = None
     genius2: Genius2Faces | None = None
+    hoops: HoopsFaces | None = None
 
 
 Find = Callable[[Sequence[bytes], Request], IResource | None]
@@ -112,7 +114,7 @@ def tree_of(listener: Listener, sources: Sources) -> Resource:
     folders = sources.static if Served.STATIC in serves else ()
     whole = next((folder for folder in folders if folder.path == "/"), None)
     if serves == {Served.CHILD}:
-        return ChildRoot(sources.broker)
+        return ChildRoot(sources.broker, () if sources.hoops is None else sources.hoops.bases())
     if serves == {Served.TUNNEL}:
         # A port of its own has no other path that a client could mean.
         return Root(sources.tunnel(face))
@@ -132,6 +134,9 @@ def tree_of(listener: Listener, sources: Sources) -> Resource:
     if sources.genius2 is not None and Served.GENIUS2 in serves:
         finders.append(sources.genius2.paths(face))
         fallback = fallback or sources.genius2.elsewhere()
+    if sources.hoops is not None and Served.HOOPS in serves:
+        finders.append(sources.hoops.paths(face))
+        fallback = fallback or sources.hoops.elsewhere()
     root = Root(fallback, first_of(finders))
     for folder in folders:
         if folder is not whole:

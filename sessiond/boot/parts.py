@@ -18,6 +18,7 @@ from sessiond.config import Config, Face, StoreKind
 from sessiond.core.services import Catalogue
 from sessiond.core.session import Session
 from sessiond.dialects.genius2 import Genius2Faces
+from sessiond.dialects.hoops import HoopsFaces
 from sessiond.dialects.nexus import NexusFaces
 from sessiond.entropy import SystemEntropy
 from sessiond.launchers.fixed import FixedLauncher
@@ -137,7 +138,11 @@ def assemble(
         bulletins = Bulletins(config.tunnel, reactor, clock)
         genius2 = Genius2Faces(config.genius2, broker, tunnels.greeting, bulletins, instance.folder)
         bus.subscribe(genius2.hear)
-    sources = Sources(broker, access, meters, config.static, tunnels.resource, opening, nexus, genius2)
+    hoops = None
+    if config.hoops is not None:
+        hoops = HoopsFaces(config.hoops, broker, access, tunnels.entrance, entropy.uuid, shutdown)
+        bus.subscribe(hoops.hear)
+    sources = Sources(broker, access, meters, config.static, tunnels.resource, opening, nexus, genius2, hoops)
     return Parts(broker, tunnels, meters, sources, programs, launcher_of, reaper, table)
 
 

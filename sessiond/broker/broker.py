@@ -80,6 +80,7 @@ class Broker:
         self._fitness = Fitness(self._children.describe, clock, self._warm_up)
         self._answers: dict[int, Deferred[Verdict]] = {}
         self._heard: dict[str, float] = {}
+        self._stood_still = 0.0, 0.0
         self._number = 0
         self._warming: IDelayedCall | None = None
 
@@ -312,6 +313,10 @@ class Broker:
         """Take note that a waiting caller hung up."""
         self._answers.pop(caller, None)
         self._note(session_id, events.CallerGone(caller))
+
+    def retest_leases(self) -> None:
+        """Look now which leases of ended sessions are free again, and do not wait for the next time."""
+        self._leasing.retest()
 
     def issue_ticket(self, session: Session, owner: str) -> Issued:
         """Make a ticket that opens a session's tunnel once.
@@ -624,6 +629,8 @@ class Broker:
     # -- time --------------------------------------------------------------------------------------------------------
 
     def _resume(self, gap_s: float) -> None:
+        self._stood_still = self.clock.now(), gap_s
+        self._heard = {session_id: at + gap_s for session_id, at in self._heard.items()}
         for session in self._table:
             self._note(session.id, events.Resumed(gap_s))
 
@@ -643,7 +650,10 @@ class Broker:
         """Give the last sign of life that only memory knows of."""
         if deadline is Deadline.LIVELINESS:
             return self._heard.get(session.id)
-        return self._clients.active_at(session)
+        active_at = self._clients.active_at(session)
+        until, gap_s = self._stood_still
+        # While the daemon stood still nobody could show that it lives.
+        return active_at + gap_s if active_at is not None and active_at < until else active_at
 
 
 def _logged(failure: Failure) -> None:

@@ -53,10 +53,11 @@ class Leasing:
 
     def _arm(self) -> None:
         if self._quarantined and self._timer is None:
-            self._timer = self._clock.call_later(RETEST_S, self._retest_all)
+            self._timer = self._clock.call_later(RETEST_S, self.retest)
 
-    def _retest_all(self) -> None:
-        self._timer = None
+    def retest(self) -> None:
+        """Test all that is in quarantine now."""
+        self.stop()
         for session_id in tuple(self._quarantined):
             self._retest(session_id)
         self._arm()

@@ -21,7 +21,7 @@ ANSWER_S = 5.0
 """How long it is waited for: the program listens already, and has only to say yes or no."""
 END = b"\r\n\r\n"
 PASSED = frozenset({b"host", b"user-agent", b"origin", b"accept-language", b"upgrade"})
-PASSED_PREFIX = b"sec-websocket-"
+PASSED_PREFIX, SPELLED = b"sec-websocket-", b"Sec-WebSocket-"
 """What of a request goes on to the program: nothing that proves who a client is, or that a proxy has put there."""
 
 
@@ -33,7 +33,11 @@ def request_head(target: bytes, headers: Iterable[tuple[bytes, bytes]]) -> bytes
     """
     lines = [b"GET " + target + b" HTTP/1.1"]
     for name, value in headers:
-        if name.lower() in PASSED or name.lower().startswith(PASSED_PREFIX):
+        low = name.lower()
+        if low.startswith(PASSED_PREFIX):
+            # As every browser writes it: not every program reads names in any case.
+            lines.append(SPELLED + low[len(PASSED_PREFIX) :].title() + b": " + value)
+        elif low in PASSED:
             lines.append(name + b": " + value)
     return b"\r\n".join((*lines, b"Connection: Upgrade", b"", b""))
 

@@ -413,6 +413,23 @@ def test_nothing_is_launched_before_it_is_saved() -> None:
     assert [i for i in world.launcher.launches if i.startswith("plain")]
 
 
+def test_signs_of_life_before_a_standstill_count() -> None:
+    """What only memory knew, a ping or a client's last byte, is hardly older once the daemon goes on."""
+    world = World()
+    vital, shared = world.ready("vital"), world.ready("shared")
+    client = world.tunnel(shared.id)
+    client.connected()
+    world.advance(5.0)
+    world.broker.report(vital.id, Liveliness.PING)
+    client.active_at = world.now
+    world.clock.rightNow += 600.0
+    world.advance(6.0)
+    assert not world.broker.session(vital.id).suspect
+    assert world.state(vital.id) is State.READY
+    world.advance(47.0)
+    assert world.state(shared.id) is State.CONNECTED
+
+
 def test_a_daemon_that_stood_still_kills_nobody() -> None:
     """After a pause of an hour every deadline but the lifetime has moved on by it."""
     world = World()

@@ -216,7 +216,7 @@ def test_request() -> None:
         b"Host: localhost",
         b"Upgrade: websocket",
         b"Sec-WebSocket-Key: k",
-        b"sec-websocket-protocol: p",
+        b"Sec-WebSocket-Protocol: p",
         b"Origin: http://localhost",
         b"Connection: Upgrade",
         b"",

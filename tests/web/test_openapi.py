@@ -104,7 +104,8 @@ def test_has_every_route() -> None:
     told = {("" if "servers" in item else MOUNT) + path for path, item in WHOLE["paths"].items()}
     assert mounted - {"/tunnel"} == told
     # Pages and files, programs' own, and dialects, whose wires are other people's.
-    others = {Served.CHILD, Served.PORTAL, Served.STATIC, Served.NEXUS, Served.NEXUS_TUNNEL, Served.GENIUS2}
+    others = {Served.CHILD, Served.PORTAL, Served.STATIC}
+    others |= {Served.NEXUS, Served.NEXUS_TUNNEL, Served.GENIUS2, Served.HOOPS}
     assert others == set(Served) - set(serves)
 
 
