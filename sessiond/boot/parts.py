@@ -137,7 +137,9 @@ def assemble(
         bulletins = Bulletins(config.tunnel, reactor, clock)
         genius2 = Genius2Faces(config.genius2, broker, tunnels.greeting, bulletins, instance.folder)
         bus.subscribe(genius2.hear)
-    sources = Sources(broker, access, meters, config.static, tunnels.resource, opening, nexus, genius2)
+    sources = Sources(
+        *(broker, access, meters, config.static, tunnels.resource, opening, nexus, genius2), sessions=tunnels.sessions
+    )
     return Parts(broker, tunnels, meters, sources, programs, launcher_of, reaper, table)
 
 
