@@ -32,6 +32,7 @@ class Sources:
     """What the resources of every listener draw on.
 
     :ivar tunnel: makes the resource that opens tunnels, for a listener that presents itself so.
+    :ivar sessions: makes what has an address for each session, likewise.
     :ivar tunnel_listener: where tunnels open for those who called a listener that opens none.
     """
 
@@ -44,6 +45,7 @@ class Sources:
     nexus: NexusFaces | None = None
     genius2: Genius2Faces | None = None
     hoops: HoopsFaces | None = None
+    sessions: Callable[[Face], IResource] | None = None
 
 
 Find = Callable[[Sequence[bytes], Request], IResource | None]
@@ -117,7 +119,7 @@ def tree_of(listener: Listener, sources: Sources) -> Resource:
         return ChildRoot(sources.broker, () if sources.hoops is None else sources.hoops.bases())
     if serves == {Served.TUNNEL}:
         # A port of its own has no other path that a client could mean.
-        return Root(sources.tunnel(face))
+        return with_sessions(Root(sources.tunnel(face)), sources, face)
     nexus = sources.nexus
     if nexus is not None and Served.NEXUS_TUNNEL in serves:
         return Root(nexus.tunnel(face))
@@ -148,12 +150,20 @@ def tree_of(listener: Listener, sources: Sources) -> Resource:
         mount(root, "/api/v1", api_tree(sources.broker, sources.access, face, serves))
     if Served.TUNNEL in serves:
         root.putChild(b"tunnel", sources.tunnel(face))
+        with_sessions(root, sources, face)
     if Served.HEALTH in serves:
         root.putChild(b"healthz", Health())
         root.putChild(b"readyz", Readiness(sources.broker))
     if Served.METRICS in serves:
         root.putChild(b"metrics", Metrics(sources.meters, sources.broker, sources.access, face))
         root.putChild(b"pressure", Pressure(sources.meters, sources.broker, sources.access, face))
+    return root
+
+
+def with_sessions(root: Root, sources: Sources, face: Face) -> Root:
+    """Put the addresses of sessions into a tree."""
+    if sources.sessions is not None:
+        root.putChild(b"session", sources.sessions(face))
     return root
 
 

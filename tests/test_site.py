@@ -24,7 +24,7 @@ MOUNTED = {
     Face.API: ["/api/v1/services", "/api/v1/sessions", "/api/v1/openapi.json"],
     Face.PORTAL: ["/", "/pages/portal.js"],
     Face.STATIC: ["/files/a.txt", "/deep/er/a.txt"],
-    Face.TUNNEL: ["/tunnel"],
+    Face.TUNNEL: ["/tunnel", "/session/x/y"],
     Face.HEALTH: ["/healthz", "/readyz"],
     Face.METRICS: ["/metrics", "/pressure"],
 }
@@ -64,7 +64,8 @@ class Listening:
         self.world = World()
         broker, clock = self.world.broker, self.world.clock
         self.meters = Meters(broker.catalogue.services, broker.clock)
-        sources = Sources(broker, Access(()), self.meters, static, lambda face: Tunnel(), tunnel)
+        access, leaf = Access(()), lambda face: Tunnel()
+        sources = Sources(broker, access, self.meters, static, leaf, tunnel, sessions=leaf)
         listener = Listener("web", "tcp:8080", frozenset(serves), Callers.ANYONE)
         self.site = site_of(listener, sources, clock)
 

@@ -142,7 +142,10 @@ def assemble(
     if config.hoops is not None:
         hoops = HoopsFaces(config.hoops, broker, access, tunnels.entrance, entropy.uuid, shutdown)
         bus.subscribe(hoops.hear)
-    sources = Sources(broker, access, meters, config.static, tunnels.resource, opening, nexus, genius2, hoops)
+    sources = Sources(
+        *(broker, access, meters, config.static, tunnels.resource, opening, nexus, genius2, hoops),
+        sessions=tunnels.sessions,
+    )
     return Parts(broker, tunnels, meters, sources, programs, launcher_of, reaper, table)
 
 

@@ -8,7 +8,7 @@ from functools import partial
 from attrs import frozen
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
-from twisted.web.resource import IResource
+from twisted.web.resource import IResource, Resource
 from twisted.web.server import Request, Site
 
 from sessiond.core.errors import SHAPES, Code, Refused
@@ -27,6 +27,7 @@ from sessiond.ws.greeting import Greeting, GreetingResource, Host
 from sessiond.ws.handover import seize, take_over
 from sessiond.ws.handshake import Upgrade, feed, switch
 from sessiond.ws.messages import MessageTunnelSocket, TextTunnelSocket
+from sessiond.ws.sessions import SessionPages
 from sessiond.ws.socket import TunnelSocket, tunnel_factory
 
 
@@ -75,7 +76,11 @@ class Tunnels:
         """Give what answers ``/tunnel`` on a port that serves other things too."""
         return self.entrance(TunnelEntrance(self._broker, self._check_origin, face))
 
-    def entrance(self, entrance: Entrance) -> IResource:
+    def sessions(self, face: Face) -> IResource:
+        """Give what answers ``/session``, with an address for each session."""
+        return SessionPages(self._broker, self._check_origin, face, self.entrance)
+
+    def entrance(self, entrance: Entrance) -> Resource:
         """Give what answers at an entrance: the way into a tunnel that any address can have."""
         return Gate(entrance, self._broker, self, self._clock)
 

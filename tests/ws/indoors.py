@@ -15,7 +15,7 @@ from sessiond.broker import Broker, Request, Reservation
 from sessiond.bus.local import LocalBus
 from sessiond.clock import SteadyClock
 from sessiond.core.services import Catalogue, Plan, Pool, Service
-from sessiond.core.values import Kind, LaunchWhen, Lease, State
+from sessiond.core.values import Clients, Kind, LaunchWhen, Lease, State
 from sessiond.entropy import SystemEntropy
 from sessiond.ports import RelayLimits
 from sessiond.web.access import Access, Face
@@ -92,6 +92,8 @@ class Indoors:
         self.store = UnreliableStore()
         services = {name: Service(name, Kind.TCP, "process", plan, pool=name) for name, plan in SERVICES.items()}
         services["viewer"] = Service("viewer", Kind.WEBSOCKET, "process", pool="viewer")
+        once = Plan(clients=Clients.ONCE)
+        services["once"] = Service("once", Kind.WEBSOCKET, "process", once, pool="once")
         catalogue = Catalogue(services, {name: Pool(name, 5) for name in services})
         launchers = {"process": self.launcher}
         self.broker = Broker(catalogue, self.store, LocalBus(), launchers, AnyLease(), SystemEntropy(), self.clock)
@@ -100,6 +102,7 @@ class Indoors:
         self.tunnels = Tunnels(self.broker, access.check_origin, RelayLimits(), self.reactor, self.clock)
         self.root = Resource()
         self.root.putChild(b"tunnel", self.tunnels.resource(Face()))
+        self.root.putChild(b"session", self.tunnels.sessions(Face()))
         self.site = DoorSite(self.root, self.reactor, door or Door())
 
     def reserve(self, service: str = "desk", script: Script | None = None) -> Reservation:

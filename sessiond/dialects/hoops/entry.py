@@ -11,7 +11,6 @@ from sessiond.core.errors import Code, Refused
 from sessiond.web.access import OTHER_ORIGIN, Access, Caller, Face, Scope, bearer_of, check_unproven
 from sessiond.web.bodies import header
 from sessiond.web.leaf import PREFLIGHT_S
-from sessiond.web.origins import read_origin
 
 HEADERS = (
     *("Content-Type", "Access-Control-Allow-Origin", "Access-Control-Allow-Methods", "Access-Control-Allow-Headers"),
@@ -36,7 +35,7 @@ class Entry:
         :raises Refused: ``forbidden``, ``unauthenticated``, or ``bad-request``.
         """
         origin, host = header(request, "Origin"), header(request, "Host")
-        if origin is not None and not self.admits(origin, host):
+        if origin is not None and not self.face.admits_origin(origin, host):
             raise Refused(Code.FORBIDDEN, OTHER_ORIGIN)
         caller = self._proven(request, ticket)
         if caller is not None:
@@ -66,15 +65,8 @@ class Entry:
         origin, host = header(request, "Origin"), header(request, "Host")
         if origin is None and self._settings.access is SpawnAccess.OPEN:
             check_unproven(request, self.face, origin, host)
-        elif origin is None or not self.admits(origin, host):
+        elif origin is None or not self.face.admits_origin(origin, host):
             raise Refused(Code.FORBIDDEN, OTHER_ORIGIN)
-
-    def admits(self, origin: str | None, host: str | None) -> bool:
-        """Say whether pages of this origin may call: the listed ones, else those of our own host on any port."""
-        if self.face.admits_origin(origin, host):
-            return True
-        found, own = read_origin(origin), self.face.own_origin(host)
-        return not self.face.origins and found is not None and own is not None and found.host == own.host
 
     def headers_for(self, request: Request) -> Mapping[str, str]:
         """Let pages of listed origins read the answer."""
@@ -82,7 +74,7 @@ class Entry:
             origin, host = header(request, "Origin"), header(request, "Host")
         except Refused:
             return {"Vary": "Origin"}
-        allowed = {"Access-Control-Allow-Origin": origin} if origin and self.admits(origin, host) else {}
+        allowed = {"Access-Control-Allow-Origin": origin} if origin and self.face.admits_origin(origin, host) else {}
         return {"Vary": "Origin", **allowed}
 
 
