@@ -45,6 +45,7 @@ class Upload:
 
     :param length: ``None`` where it is not said before.
     :param expects: whether the client waits for a word before it sends.
+    :ivar heard: is called with each part that comes.
     """
 
     def __init__(self, connection: Connection, length: int | None, stall_s: float, *, expects: bool = False) -> None:
@@ -54,6 +55,7 @@ class Upload:
         self._timer: IDelayedCall | None = None
         self._paused = self._reads_not = self._dropped = False
         self.over = False
+        self.heard: Callable[[], object] = lambda: None
 
     # -- what comes --------------------------------------------------------------------------------------------------
 
@@ -65,6 +67,7 @@ class Upload:
         """Pass a part on, or hold it."""
         if self._dropped:
             return
+        self.heard()
         self._held += data
         self._pass_on()
 

@@ -172,7 +172,7 @@ class WebChannel(http.HTTPChannel):
         super().connectionMade()
         self._head = Head()
         if self.isSecure():
-            self._within(self.site.patience.handshake_s, self._drop)
+            self._within(self.site.patience.handshake_s, self.drop)
         else:
             self._within(self.site.patience.headers_s, self._too_slow)
 
@@ -252,7 +252,7 @@ class WebChannel(http.HTTPChannel):
         if self._dropped_bytes is not None:
             self._dropped_bytes += len(data)
             if self._dropped_bytes > DROP_BYTES:
-                self._drop()
+                self.drop()
                 return
         if self._transferDecoder is not None:
             self._transferDecoder.dataReceived(data)
@@ -277,7 +277,7 @@ class WebChannel(http.HTTPChannel):
         """Turn a client away; where its request is served already, say nothing in the midst of the answer."""
         serving = self._streaming
         if serving is not None and serving.startedWriting:
-            self._drop()
+            self.drop()
             return
         self.turn_away(refused)
         if serving is not None:
@@ -321,7 +321,7 @@ class WebChannel(http.HTTPChannel):
     def pauseProducing(self) -> None:
         """Begin the time in which the client must read what waits for it."""
         if self._answering and self._deadline is None:  # told again with each write: the time is that of the first
-            self._within(self.site.patience.stall_s, self._drop)
+            self._within(self.site.patience.stall_s, self.drop)
         super().pauseProducing()
 
     def resumeProducing(self) -> None:
@@ -368,7 +368,7 @@ class WebChannel(http.HTTPChannel):
 
     def _leave(self, limit_s: float) -> None:
         self._leaving = True
-        self._within(limit_s, self._drop)
+        self._within(limit_s, self.drop)
         super().loseConnection()
 
     def _within(self, limit_s: float, otherwise: Callable[[], object]) -> None:
@@ -384,7 +384,8 @@ class WebChannel(http.HTTPChannel):
     def _too_slow(self) -> None:
         self.turn_away(Refused(Code.TOO_SLOW))
 
-    def _drop(self) -> None:
+    def drop(self) -> None:
+        """Let go of the connection now, in the midst of whatever it is."""
         self._leaving = True
         self.transport.abortConnection()
 

@@ -18,8 +18,12 @@ from sessiond.core.services import Catalogue, Plan, Pool, Service
 from sessiond.core.values import Clients, Kind, LaunchWhen, Lease, State
 from sessiond.entropy import SystemEntropy
 from sessiond.ports import RelayLimits
+from sessiond.site import is_page
 from sessiond.web.access import Access, Face
 from sessiond.web.door import Door, DoorSite
+from sessiond.web.proxy import Ways
+from sessiond.web.visits import Visits
+from sessiond.ws.sessions import Pages
 from sessiond.ws.tunnels import Tunnels
 from tests.fakes.frames import CLOSE, Frame, Frames
 from tests.fakes.launchers import FakeChild, FakeLauncher, Script
@@ -102,8 +106,11 @@ class Indoors:
         self.tunnels = Tunnels(self.broker, access.check_origin, RelayLimits(), self.reactor, self.clock)
         self.root = Resource()
         self.root.putChild(b"tunnel", self.tunnels.resource(Face()))
-        self.root.putChild(b"session", self.tunnels.sessions(Face()))
+        visits = Visits(self.broker, SystemEntropy(), self.clock)
+        pages = Pages(self.broker, self.tunnels, visits, Ways(self.reactor, self.clock, RelayLimits()))
+        self.root.putChild(b"session", pages.resource(Face()))
         self.site = DoorSite(self.root, self.reactor, door or Door())
+        self.site.streams = is_page
 
     def reserve(self, service: str = "desk", script: Script | None = None) -> Reservation:
         """Make a session."""
