@@ -162,13 +162,16 @@ class ProgramConnection(Protocol):
 
     def _finished(self, rest: bytes) -> None:
         """The answer is there; a request that is not, is not needed any more."""
-        self._parser = None
+        parser, self._parser = self._parser, None
+        if parser is None:  # it ended with the connection
+            return
         self._proxy.stopProxying()
         if self._writing:
             self._stop_writing()
             self.transport.abortConnection()
         else:
             self.transport.loseConnection()
+        parser.connectionLost(Failure(ConnectionDone()))  # so Twisted's own client has it tell the body's end
 
     def _stop_writing(self) -> None:
         if self._writing:

@@ -7,14 +7,16 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionRefusedError as Refused
+from twisted.internet.interfaces import IPushProducer
 from twisted.internet.testing import MemoryReactorClock
 from twisted.python.failure import Failure
 from twisted.web.resource import Resource
+from zope.interface import implementer
 
 from sessiond.broker import Broker, Request, Reservation
 from sessiond.bus.local import LocalBus
 from sessiond.clock import SteadyClock
-from sessiond.core.services import Catalogue, Plan, Pool, Service
+from sessiond.core.services import Catalogue, Limits, Plan, Pool, Service
 from sessiond.core.values import Clients, Kind, LaunchWhen, Lease, State
 from sessiond.entropy import SystemEntropy
 from sessiond.ports import RelayLimits
@@ -37,6 +39,15 @@ SERVICES = {
     "remote": Plan(launch=LaunchWhen.ON_CONNECT, retry_dial=True),
 }
 
+BOOKS = {
+    "book": Plan(),
+    "lazybook": Plan(launch=LaunchWhen.ON_CONNECT),
+    "twobook": Plan(clients=2),
+    "takebook": Plan(clients=Clients.TAKEOVER),
+    "idlebook": Plan(Limits(idle_s=100.0)),
+}
+"""Services whose programs have pages."""
+
 
 class AnyLease:
     """Says that everything is free."""
@@ -44,6 +55,11 @@ class AnyLease:
     def free(self, lease: Lease) -> bool:
         """Say so."""
         return True
+
+
+@implementer(IPushProducer)
+class Line(Wire):
+    """A wire that HTTP paces, as it does a real connection."""
 
 
 class Visitor:
@@ -98,6 +114,8 @@ class Indoors:
         services["viewer"] = Service("viewer", Kind.WEBSOCKET, "process", pool="viewer")
         once = Plan(clients=Clients.ONCE)
         services["once"] = Service("once", Kind.WEBSOCKET, "process", once, pool="once")
+        for name, plan in BOOKS.items():
+            services[name] = Service(name, Kind.HTTP, "process", plan, pool=name)
         catalogue = Catalogue(services, {name: Pool(name, 5) for name in services})
         launchers = {"process": self.launcher}
         self.broker = Broker(catalogue, self.store, LocalBus(), launchers, AnyLease(), SystemEntropy(), self.clock)
@@ -122,7 +140,7 @@ class Indoors:
 
     def visit(self, raw: bytes) -> Visitor:
         """Connect, and send what a client sends first."""
-        wire = Wire(self.reactor)
+        wire = Line(self.reactor)
         wire.protocol = self.site.buildProtocol(wire.getPeer())
         wire.protocol.makeConnection(wire)
         wire.receive(raw)
