@@ -10,7 +10,7 @@ from sessiond.broker import Broker, Issued
 from sessiond.core.options import LONGEST_PATH
 from sessiond.core.services import Choice, File, Folders, Integer, OptionType, ReadyWhen, Service
 from sessiond.core.session import Session
-from sessiond.core.values import State
+from sessiond.core.values import Kind, State
 from sessiond.web.access import Face
 
 Shape = dict[str, Any]
@@ -116,6 +116,22 @@ def tunnel_url(face: Face, host: str | None, secret: str, by: str = "token") -> 
     """
     base = face.tunnel_base(host)
     return f"ws{base.removeprefix('http')}/tunnel?{by}={quote(secret, safe='')}"
+
+
+def session_url(
+    service: Service | None, face: Face, host: str | None, session_id: str, secret: str, by: str = "token"
+) -> str | None:
+    """Give the URL of a session's pages, or of its program's WebSocket; ``None`` where it has neither.
+
+    :param secret: as :func:`tunnel_url`, and ``host`` and ``by`` too.
+    """
+    kind = None if service is None else service.kind
+    if kind not in (Kind.HTTP, Kind.WEBSOCKET):
+        return None
+    base, session_id = face.tunnel_base(host), quote(session_id, safe="")
+    if kind is Kind.HTTP:
+        return f"{base}/session/{session_id}/?{by}={quote(secret, safe='')}"
+    return f"ws{base.removeprefix('http')}/session/{session_id}/ws?{by}={quote(secret, safe='')}"
 
 
 def ticket_shape(issued: Issued) -> Shape:
