@@ -53,7 +53,7 @@ class WebRequest(Request):
         if length == 0 or not self.channel.streams():
             self._measure(length or 0)
             return
-        expects = self.requestHeaders.getRawHeaders(b"Expect", [b""])[0].lower() == b"100-continue"
+        expects = self.channel.awaits_word(self)
         self.requestHeaders.removeHeader(b"Expect")  # is answered once somebody takes the body
         self.upload = Upload(self.channel, length, self.channel.site.patience.body_s, expects=expects)
 
@@ -247,6 +247,11 @@ class WebChannel(http.HTTPChannel):
     def streams(self) -> bool:
         """Say whether the body of the request whose head is there is passed on as it comes."""
         return bool(self.site.streams(self._path))
+
+    def awaits_word(self, request: Request) -> bool:
+        """Say whether a client waits for a word before it sends its body (RFC 9110 section 10.1.1)."""
+        asked = request.requestHeaders.getRawHeaders(b"Expect", [b""])[0].lower() == b"100-continue"
+        return asked and self._version == b"HTTP/1.1"
 
     def _take_part(self, data: bytes) -> None:
         if self._dropped_bytes is not None:

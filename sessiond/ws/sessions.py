@@ -215,6 +215,11 @@ def retold(head: bytes, address: Address) -> bytes:
     return b"\r\n".join(kept)
 
 
+def asks_for_socket(request: Request) -> bool:
+    """Say whether a request is for a WebSocket; any other upgrade may be passed over (RFC 9110 section 7.8)."""
+    return b"websocket" in b",".join(request.requestHeaders.getRawHeaders(b"Upgrade", [])).lower()
+
+
 class SessionPages(Branch):
     """``/session``: every session at an address of its own, whether it is there or not."""
 
@@ -230,7 +235,7 @@ class SessionPages(Branch):
             self._broker.session(session_id)
         except Refused:
             show_path(request, b"/session/" + HIDDEN.encode())  # it may be a secret in the wrong place
-        if not request.requestHeaders.hasHeader(b"Upgrade"):
+        if not asks_for_socket(request):
             return Proxy(self._entry, self._ways, session_id)
         below = tuple(request.postpath or ())
         entrance = SessionEntrance(self._broker, self._tunnels, self._entry, session_id, below)

@@ -225,6 +225,16 @@ def test_expects_a_word(word: str) -> None:
     assert (bytes(line.leaf.got), line.leaf.ended) == (b"ok", True)
 
 
+def test_an_old_client_expects_nothing() -> None:
+    """HTTP/1.0 has no such word."""
+    line = Line()
+    line.send("POST /up HTTP/1.0\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n")
+    line.leaf.deliver()
+    assert line.sent == b""
+    line.clock.advance(10.0)
+    assert b"408" in line.sent
+
+
 def test_refused_before_it_came() -> None:
     """An answer that does not wait for the body closes the connection, once its client can have heard it."""
     line = begun("Expect: 100-continue\r\nContent-Length: 2\r\n")

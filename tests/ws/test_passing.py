@@ -42,6 +42,15 @@ def test_upload() -> None:
     assert visitor.wire.gone
 
 
+def test_another_upgrade() -> None:
+    """A client that would rather speak something else is served as it asks now."""
+    house, _, browser = reader()
+    visitor = browser.ask("/", "Upgrade: h2c", "Connection: Upgrade, HTTP2-Settings", "HTTP2-Settings: x")
+    program = served(house, visitor)
+    assert visitor.status == 200
+    assert b"pgrade" not in program.sent()
+
+
 def test_chunked_upload() -> None:
     """A body without a length goes on without one."""
     house, _, browser = reader()

@@ -62,6 +62,16 @@ class Pages(BaseHTTPRequestHandler):
         lines = [[name, value] for name, value in self.headers.items()]
         self.say({"path": self.path, "lines": lines})
 
+    def show_page(self) -> None:
+        """Show a page whose script asks for more."""
+        content = (
+            b"<!doctype html><title>page</title><p id=told></p><script>"
+            b"fetch('more').then(answer => answer.json()).then(json => { told.textContent = json.path })</script>"
+        )
+        self.begin(Content_Type="text/html")
+        self.part(content)
+        self.part(b"")
+
     def show_elsewhere(self) -> None:
         """Send the browser elsewhere, and set what a program sets."""
         told = {"Location": "/there", "Set_Cookie": "own=1; Path=/; Domain=example.org", "Connection": "X-Hop"}
