@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from urllib.parse import unquote_to_bytes
 
 from attrs import frozen
 from twisted.internet.interfaces import IReactorTime
@@ -106,6 +107,8 @@ def site_of(listener: Listener, sources: Sources, reactor: IReactorTime) -> Door
     door = Door(listener.max_connections, listener.max_per_address)
     site = DoorSite(tree_of(listener, sources), reactor, door, sources.meters.count_answer, listener.patience)
     site.headers = listener.headers
+    if Served.TUNNEL in listener.serves:
+        site.streams = is_page
     return site
 
 
@@ -158,6 +161,11 @@ def tree_of(listener: Listener, sources: Sources) -> Resource:
         root.putChild(b"metrics", Metrics(sources.meters, sources.broker, sources.access, face))
         root.putChild(b"pressure", Pressure(sources.meters, sources.broker, sources.access, face))
     return root
+
+
+def is_page(target: bytes) -> bool:
+    """Say whether a target lies below a session's address, where bodies are passed on."""
+    return unquote_to_bytes(target.partition(b"?")[0].lstrip(b"/").partition(b"/")[0]) == b"session"
 
 
 def with_sessions(root: Root, sources: Sources, face: Face) -> Root:

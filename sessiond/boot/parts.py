@@ -33,7 +33,10 @@ from sessiond.site import Sources
 from sessiond.stores.memory import MemoryStore
 from sessiond.stores.sqlite import SqliteStore
 from sessiond.web.access import Access
+from sessiond.web.proxy import Ways
+from sessiond.web.visits import Visits
 from sessiond.ws.bulletin import Bulletins
+from sessiond.ws.sessions import Pages
 from sessiond.ws.tunnels import Tunnels
 
 STORE_NAME = "sessions.sqlite"
@@ -127,6 +130,7 @@ def assemble(
     broker = Broker(catalogue, store, bus, launchers, LeaseTester(table), entropy, clock, meters.count_refusal)
     access = Access(config.tokens, Tickets(entropy, clock))
     tunnels = Tunnels(broker, access.check_origin, config.tunnel, reactor, clock)
+    pages = Pages(broker, tunnels, Visits(broker, entropy, clock), Ways(reactor, clock, config.tunnel))
     bus.subscribe(meters.hear)
     opening = next((listener for listener in config.listeners if Face.TUNNEL in listener.serves), None)
     nexus = None
@@ -144,7 +148,7 @@ def assemble(
         bus.subscribe(hoops.hear)
     sources = Sources(
         *(broker, access, meters, config.static, tunnels.resource, opening, nexus, genius2, hoops),
-        sessions=tunnels.sessions,
+        sessions=pages.resource,
     )
     return Parts(broker, tunnels, meters, sources, programs, launcher_of, reaper, table)
 

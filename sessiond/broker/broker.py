@@ -105,17 +105,21 @@ class Broker:
 
         :raises Refused: ``unauthenticated``; whether the token ever opened anything is not told.
         """
-        session = self._table.by_token(digest(token))
-        if session is None:
-            raise Refused(Code.UNAUTHENTICATED)
-        return session
+        return self.by_digest(digest(token))
 
     def by_ticket(self, ticket: str) -> Session:
         """Give the session that a ticket opens, and use the ticket up.
 
         :raises Refused: as :meth:`by_token`.
         """
-        session = self._table.by_token(self._tickets.take(ticket))
+        return self.by_digest(self._tickets.take(ticket))
+
+    def by_digest(self, token_digest: bytes) -> Session:
+        """Give the session that the token of a digest opens.
+
+        :raises Refused: as :meth:`by_token`.
+        """
+        session = self._table.by_token(token_digest)
         if session is None:
             raise Refused(Code.UNAUTHENTICATED)
         return session

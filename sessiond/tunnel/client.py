@@ -43,6 +43,7 @@ class Tunnel:
     :param done: is called once, when nothing of it is left.
     :param streams: gives the standard input and output of the session's program, where these are its endpoint.
     :ivar carries: how.
+    :ivar retold: gives the head of a program's own answer as its client gets it.
     :ivar in_words: gives what its client is told in place of the usual code and text, for wires with their own.
     :ivar session_id: empty until the session is known, where the handshake comes first.
     """
@@ -59,6 +60,7 @@ class Tunnel:
     ) -> None:
         self.carries = carries
         self.observer: Observer | None = None
+        self.retold: Callable[[bytes], bytes] = lambda head: head
         self.in_words: Callable[[Close], Close] = lambda close: close
         self._streams = streams
         self.session_id = session_id
@@ -138,7 +140,7 @@ class Tunnel:
         """
         if not isinstance(endpoint, Stdio):
             found = await dial(self._reactor, self._clock, endpoint, retry, self.limits)
-            return UpgradingEndpoint(found, self._clock) if self.carries is Stream.WHOLE else found
+            return UpgradingEndpoint(found, self._clock, self.retold) if self.carries is Stream.WHOLE else found
         streams = self._streams()
         if streams is None or streams.stuck:
             # One that reads nothing would be given more by each client that comes.

@@ -6,7 +6,8 @@ import fcntl
 import os
 import struct
 import termios
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from twisted.internet import protocol
 from twisted.internet.abstract import isIPAddress, isIPv6Address
@@ -39,6 +40,9 @@ DIAL_S = 10.0
 PATH_BYTES = 107
 """What fits into a ``sockaddr_un`` of Linux beside the NUL at its end (unix(7))."""
 FIRST_PAUSE_S, LONGEST_PAUSE_S, GROWTH = 0.05, 1.0, 1.5
+
+
+P = TypeVar("P", bound=protocol.Protocol)
 
 
 class Unreachable(Exception):
@@ -86,16 +90,6 @@ class EndpointConnection(protocol.Protocol):
     def _transport(self) -> Any:
         # Half-closes, aborts and takes a producer, as Twisted's TCP and UNIX connections do; no one interface says so.
         return self.transport
-
-    @property
-    def is_its_own_peer(self) -> bool:
-        """Say whether a dial connected to itself.
-
-        Where nobody listens on a port of the ephemeral range, the kernel may give a dial that very port.
-        """
-        return bool(self._transport.getHost() == self._transport.getPeer()) and isinstance(
-            self._transport.getPeer(), IPv4Address | IPv6Address
-        )
 
     # -- what a relay wants ------------------------------------------------------------------------------------------
 
@@ -204,16 +198,22 @@ class EndpointConnection(protocol.Protocol):
 async def dial(
     reactor: object, clock: Clock, endpoint: Endpoint, retry: bool, limits: RelayLimits = USUAL
 ) -> EndpointConnection:
-    """Connect to an endpoint.
+    """Connect to an endpoint, for a relay; otherwise as :func:`reach`."""
+    return await reach(reactor, clock, endpoint, retry, lambda: EndpointConnection(clock, limits))
+
+
+async def reach(reactor: object, clock: Clock, endpoint: Endpoint, retry: bool, make: Callable[[], P]) -> P:
+    """Connect a protocol to an endpoint.
 
     :param reactor: connects (``IReactorTCP``, ``IReactorUNIX``, for host names ``IReactorPluggableNameResolver``).
     :param retry: whether to go on until it succeeds; cancelling the Deferred ends it.
+    :param make: makes the protocol, anew for each attempt.
     :raises Unreachable: nobody listens, and it is not tried again.
     """
     target, pause_s = _client_endpoint(reactor, endpoint), FIRST_PAUSE_S
     while True:
         try:
-            return await _dial_once(target, EndpointConnection(clock, limits))
+            return await _reach_once(target, make())
         except (Unreachable, ConnectError, DNSLookupError, OSError) as error:
             if not retry:
                 raise Unreachable(str(error)) from error
@@ -221,12 +221,22 @@ async def dial(
         pause_s = min(LONGEST_PAUSE_S, pause_s * GROWTH)
 
 
-async def _dial_once(target: IStreamClientEndpoint, connection: EndpointConnection) -> EndpointConnection:
+async def _reach_once(target: IStreamClientEndpoint, connection: P) -> P:
     await connectProtocol(target, connection)
-    if connection.is_its_own_peer:
-        connection.abort()
+    transport: Any = connection.transport
+    if _is_its_own_peer(transport):
+        transport.abortConnection()
         raise Unreachable("connected to itself")
     return connection
+
+
+def _is_its_own_peer(transport: Any) -> bool:
+    """Say whether a dial connected to itself.
+
+    Where nobody listens on a port of the ephemeral range, the kernel may give a dial that very port.
+    """
+    peer = transport.getPeer()
+    return bool(transport.getHost() == peer) and isinstance(peer, IPv4Address | IPv6Address)
 
 
 def _client_endpoint(reactor: object, endpoint: Endpoint) -> IStreamClientEndpoint:

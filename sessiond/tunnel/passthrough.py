@@ -139,10 +139,15 @@ class RawSocket(protocol.Protocol):
 
 
 class UpgradingEndpoint:
-    """An endpoint whose answer to the request must be 101; after that it is the endpoint that it stands for."""
+    """An endpoint whose answer to the request must be 101; after that it is the endpoint that it stands for.
 
-    def __init__(self, inner: EndpointSide, clock: Clock) -> None:
-        self._inner, self._clock = inner, clock
+    :param retold: gives the answer's head as the client gets it.
+    """
+
+    def __init__(
+        self, inner: EndpointSide, clock: Clock, retold: Callable[[bytes], bytes] = lambda head: head
+    ) -> None:
+        self._inner, self._clock, self._retold = inner, clock, retold
         self._timer: IDelayedCall | None = None
         self._ear: EndpointEar = Nobody()
         self._head = b""
@@ -187,7 +192,7 @@ class UpgradingEndpoint:
     # -- what the connection tells -----------------------------------------------------------------------------------
 
     def endpoint_sent(self, data: bytes) -> None:
-        """Pass it on; the answer first, whole and unchanged, if it is the right one."""
+        """Pass it on; the answer first, whole, if it is the right one."""
         if self._open:
             self._ear.endpoint_sent(data)
         elif not self._broken:
@@ -195,7 +200,7 @@ class UpgradingEndpoint:
 
     def _take_head(self, data: bytes) -> None:
         self._head += data
-        head, end, _ = self._head.partition(END)
+        head, end, rest = self._head.partition(END)
         if len(head) > HEAD_BYTES:
             self.endpoint_broke("the application's answer has too long a head")
         elif end and head.split(b"\r\n")[0].split(b" ")[:2] != [b"HTTP/1.1", b"101"]:
@@ -203,8 +208,8 @@ class UpgradingEndpoint:
         elif end:
             self._open = True
             self._stop_timer()
-            head, self._head = self._head, b""
-            self._ear.endpoint_sent(head)
+            self._head = b""
+            self._ear.endpoint_sent(self._retold(head) + END + rest)
 
     def endpoint_ended(self) -> None:
         """It will send no more, maybe not even an answer."""

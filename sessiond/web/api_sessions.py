@@ -22,7 +22,7 @@ from sessiond.web.child import liveliness_of
 from sessiond.web.leaf import ApiLeaf, JsonLeaf, NotFound, finish_anyway
 from sessiond.web.orders import read_extension, read_order
 from sessiond.web.outcomes import refusal_of
-from sessiond.web.shapes import Shape, session_shape, ticket_shape, tunnel_url
+from sessiond.web.shapes import Shape, session_shape, session_url, ticket_shape, tunnel_url
 from sessiond.web.waiting import latest, ordered
 
 LAST_LINES = 20
@@ -76,8 +76,8 @@ class Sessions(ApiLeaf):
         return self._made(session, reservation, verdict, request)
 
     def _made(self, session: Session, reservation: Reservation, verdict: Verdict | None, request: Request) -> Answer:
-        url = tunnel_url(self._face, header(request, "Host"), reservation.token)
-        shape = {**full_shape(self._broker, session), "token": reservation.token, "tunnel_url": url}
+        urls = urls_shape(self._broker, self._face, request, session, reservation.token)
+        shape = {**full_shape(self._broker, session), "token": reservation.token, **urls}
         later = session.state is State.QUEUED or verdict is Verdict.LATER
         return Answer(shape, 202 if later else 201, {"Location": f"sessions/{session.id}"})
 
@@ -154,9 +154,10 @@ class SessionTickets(_OfOne):
 
     async def post(self, request: Request, caller: Caller) -> Answer:
         """Make one."""
-        issued = self._broker.issue_ticket(self._own(caller), caller.owner)
-        url = tunnel_url(self._face, header(request, "Host"), issued.ticket, by="ticket")
-        return Answer({**ticket_shape(issued), "tunnel_url": url}, 201)
+        session = self._own(caller)
+        issued = self._broker.issue_ticket(session, caller.owner)
+        urls = urls_shape(self._broker, self._face, request, session, issued.ticket, by="ticket")
+        return Answer({**ticket_shape(issued), **urls}, 201)
 
 
 class Reports(JsonLeaf):
@@ -193,6 +194,15 @@ PARTS: Mapping[bytes, Callable[[Broker, Access, Face, str], Resource]] = {
     b"liveliness": Reports,
 }
 """What can be asked of one session beside itself, by the last part of its path."""
+
+
+def urls_shape(broker: Broker, face: Face, request: Request, session: Session, secret: str, by: str = "token") -> Shape:
+    """Tell where a session is opened; the URLs hold the secret that does it."""
+    host, service = header(request, "Host"), broker.service_of(session)
+    return {
+        "tunnel_url": tunnel_url(face, host, secret, by),
+        "url": session_url(service, face, host, session.id, secret, by),
+    }
 
 
 def full_shape(broker: Broker, session: Session) -> Shape:

@@ -131,6 +131,10 @@ NEW_SESSION: Json = {
             {
                 "token": {**TEXT, "description": "The session's secret; told this once."},
                 "tunnel_url": {**TEXT, "format": "uri", "description": "Opens its tunnel; holds the token."},
+                "url": {
+                    **maybe({**TEXT, "format": "uri"}),
+                    "description": "Shows its pages (kind http), or is its program's WebSocket; holds the token.",
+                },
             }
         ),
     ]
@@ -190,7 +194,11 @@ SESSION_TICKET: Json = {
                     **TEXT,
                     "format": "uri",
                     "description": "Opens the session's tunnel, once; holds the ticket.",
-                }
+                },
+                "url": {
+                    **maybe({**TEXT, "format": "uri"}),
+                    "description": "The session's pages or its program's WebSocket, once; holds the ticket.",
+                },
             }
         ),
     ]
@@ -325,7 +333,7 @@ EXAMPLE: Json = {
     "exit": None,
 }
 TOKEN = "bH94VcB1qmPWvlPYhsQ7r9hQU-Vt6Nc3qZQmcNLFQKo"  # noqa: S105 - opens nothing
-NEW_EXAMPLE: Json = {**EXAMPLE, "token": TOKEN, "tunnel_url": f"ws://127.0.0.1:9000/tunnel?token={TOKEN}"}
+NEW_EXAMPLE: Json = {**EXAMPLE, "token": TOKEN, "tunnel_url": f"ws://127.0.0.1:9000/tunnel?token={TOKEN}", "url": None}
 QUEUED_EXAMPLE: Json = {
     **NEW_EXAMPLE,
     "state": "queued",
@@ -472,7 +480,7 @@ POST_SESSION_TICKETS = {
             201,
             "The ticket.",
             ref("SessionTicket"),
-            {**TICKET_EXAMPLE, "tunnel_url": f"ws://127.0.0.1:9000/tunnel?ticket={TOKEN}"},
+            {**TICKET_EXAMPLE, "tunnel_url": f"ws://127.0.0.1:9000/tunnel?ticket={TOKEN}", "url": None},
         ),
         **refusals(*ASKED, Code.UNKNOWN_SESSION, Code.NOT_ACCEPTING, Code.QUOTA),
     },

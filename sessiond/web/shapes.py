@@ -10,7 +10,7 @@ from sessiond.broker import Broker, Issued
 from sessiond.core.options import LONGEST_PATH
 from sessiond.core.services import Choice, File, Folders, Integer, OptionType, ReadyWhen, Service
 from sessiond.core.session import Session
-from sessiond.core.values import State
+from sessiond.core.values import Kind, State
 from sessiond.web.access import Face
 
 Shape = dict[str, Any]
@@ -116,6 +116,27 @@ def tunnel_url(face: Face, host: str | None, secret: str, by: str = "token") -> 
     """
     base = face.tunnel_base(host)
     return f"ws{base.removeprefix('http')}/tunnel?{by}={quote(secret, safe='')}"
+
+
+def session_url(
+    service: Service | None, face: Face, host: str | None, session_id: str, secret: str, by: str = "token"
+) -> str | None:
+    """Give the URL of a session's pages, or of its program's WebSocket; ``None`` where it has neither.
+
+    :param secret: as :func:`tunnel_url`, and ``host`` and ``by`` too.
+    """
+    kind = None if service is None else service.kind
+    if kind not in (Kind.HTTP, Kind.WEBSOCKET):
+        return None
+    if kind is Kind.HTTP:
+        return f"{face.tunnel_base(host)}/session/{quote(session_id, safe='')}/?{by}={quote(secret, safe='')}"
+    return socket_url(face, host, session_id, secret, by)
+
+
+def socket_url(face: Face, host: str | None, session_id: str, secret: str, by: str = "token") -> str:
+    """Give the URL of a WebSocket program's own WebSocket; the parameters are those of :func:`session_url`."""
+    base = face.tunnel_base(host).removeprefix("http")
+    return f"ws{base}/session/{quote(session_id, safe='')}/ws?{by}={quote(secret, safe='')}"
 
 
 def ticket_shape(issued: Issued) -> Shape:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from io import BytesIO
 from typing import Any
 
+from twisted.internet.error import ConnectionAborted
 from twisted.internet.interfaces import IDelayedCall, IHandshakeListener, IReactorTime
 from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger
@@ -21,6 +22,7 @@ from sessiond.core.errors import Code, Refused
 from sessiond.web.answers import problem, refuse, send, written
 from sessiond.web.bodies import BODY_BYTES
 from sessiond.web.heads import Chunks, Doubtful, Head
+from sessiond.web.uploads import Upload
 
 DROP_BYTES = 1024 * 1024
 """How much of a body that is too large is read and dropped, so that its client can hear the answer."""
@@ -39,18 +41,28 @@ class WebRequest(Request):
     channel: Any  # a WebChannel while there is a connection
     content: Any  # a BytesIO once the headers are there
     shown_path: bytes | None = None
+    upload: Upload | None = None
+    """Its body, where the site passes it on as it comes."""
     _received = 0
     _too_large = False
-    _turned_away = False
+    _turned_away = _served = False
 
     def gotLength(self, length: int | None) -> None:
         """Make room for the body, in memory: it is small."""
         self.content = BytesIO()
-        self._measure(length or 0)
+        if length == 0 or not self.channel.streams():
+            self._measure(length or 0)
+            return
+        expects = self.channel.awaits_word(self)
+        self.requestHeaders.removeHeader(b"Expect")  # is answered once somebody takes the body
+        self.upload = Upload(self.channel, length, self.channel.site.patience.body_s, expects=expects)
 
     def handleContentChunk(self, data: bytes) -> None:
         """Take a part of the body, or drop it."""
         self._received += len(data)
+        if self.upload is not None:
+            self.upload.came(data)
+            return
         self._measure(self._received)
         if not self._too_large:
             self.content.write(data)
@@ -64,9 +76,25 @@ class WebRequest(Request):
             self.channel.turn_away(Refused(Code.TOO_LARGE))  # before the request is there; what still comes is not read
 
     def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
-        """Serve the request, unless it was answered already."""
-        if not self._turned_away:
+        """Serve the request, unless it was answered already; where that was begun, all of its body is there now."""
+        if self.upload is not None and self._served:
+            self.upload.ended()
+        elif not self._turned_away:
+            self._served = True
             super().requestReceived(command, path, version)
+
+    def write(self, data: bytes) -> None:
+        """Send a part of the answer; no other request can follow one that is answered before it is there."""
+        if not self.startedWriting and self.upload is not None and not self.upload.over:
+            self.setHeader(b"Connection", b"close")
+            self.channel.persistent = False
+        super().write(data)
+
+    def connectionLost(self, reason: Failure) -> None:
+        """Take nothing more."""
+        if self.upload is not None:
+            self.upload.drop()
+        super().connectionLost(reason)
 
     def process(self) -> None:
         """Find the resource and have it render, unless the body was too large."""
@@ -135,13 +163,16 @@ class WebChannel(http.HTTPChannel):
     _beyond: Callable[[], object] | None = None
     _most_bytes = 0
     _dataBuffer: list[bytes]
+    _streaming: WebRequest | None = None
+    """The request whose body is passed on, until that is over."""
+    _dropped_bytes: int | None = None
 
     def connectionMade(self) -> None:
         """Begin the time of the handshake, or of the first request."""
         super().connectionMade()
         self._head = Head()
         if self.isSecure():
-            self._within(self.site.patience.handshake_s, self._drop)
+            self._within(self.site.patience.handshake_s, self.drop)
         else:
             self._within(self.site.patience.headers_s, self._too_slow)
 
@@ -174,11 +205,19 @@ class WebChannel(http.HTTPChannel):
         self._respondToBadRequestAndDisconnect()
 
     def allHeadersReceived(self) -> None:
-        """Begin the time of the body."""
+        """Begin the time of the body, or serve the request without it."""
+        request = self.requests[-1]
         self._within(self.site.patience.body_s, self._too_slow)
         if self.length is None:
-            self._transferDecoder = Chunks(self.requests[-1].handleContentChunk, self._finishRequestBody)
+            self._transferDecoder = Chunks(request.handleContentChunk, self._finishRequestBody)
         super().allHeadersReceived()
+        if request.upload is not None:
+            self._in_time()
+            self._streaming, self._answering = request, True
+            # Twisted must not stop to read for the answer's sake: it and the body have a pace of their own each.
+            self._handlingRequest = True
+            request.upload.begin()
+            request.requestReceived(self._command, self._path, self._version)
 
     def checkPersistence(self, request: Request, version: bytes) -> bool:
         """Say whether another request may follow: none behind one for another protocol, whether it was let in or not.
@@ -196,9 +235,59 @@ class WebChannel(http.HTTPChannel):
             self._keep(data)
             return
         try:
-            super().rawDataReceived(data)
+            if self._streaming is not None:
+                self._take_part(data)
+            else:
+                super().rawDataReceived(data)
         except Doubtful as doubt:
             self._refuse(doubt)
+
+    # -- bodies that are passed on ------------------------------------------------------------------------------------
+
+    def streams(self) -> bool:
+        """Say whether the body of the request whose head is there is passed on as it comes."""
+        return bool(self.site.streams(self._path))
+
+    def awaits_word(self, request: Request) -> bool:
+        """Say whether a client waits for a word before it sends its body (RFC 9110 section 10.1.1)."""
+        asked = request.requestHeaders.getRawHeaders(b"Expect", [b""])[0].lower() == b"100-continue"
+        return asked and self._version == b"HTTP/1.1"
+
+    def _take_part(self, data: bytes) -> None:
+        if self._dropped_bytes is not None:
+            self._dropped_bytes += len(data)
+            if self._dropped_bytes > DROP_BYTES:
+                self.drop()
+                return
+        if self._transferDecoder is not None:
+            self._transferDecoder.dataReceived(data)
+
+    def read_body(self, reads: bool) -> None:
+        """Read on, or read nothing more for now."""
+        if reads:
+            self.transport.resumeProducing()
+        else:
+            self.transport.pauseProducing()
+
+    def send_continue(self) -> None:
+        """Say that the body may come, unless the answer has begun."""
+        if self._streaming is not None and not self._streaming.startedWriting:
+            self._send100Continue()
+
+    def body_stalls(self) -> None:
+        """Let go of a client that sends no more of its body."""
+        self._break_off(Refused(Code.TOO_SLOW))
+
+    def _break_off(self, refused: Refused) -> None:
+        """Turn a client away; where its request is served already, say nothing in the midst of the answer."""
+        serving = self._streaming
+        if serving is not None and serving.startedWriting:
+            self.drop()
+            return
+        self.turn_away(refused)
+        if serving is not None:
+            self.requests.remove(serving)
+            serving.connectionLost(Failure(ConnectionAborted()))
 
     def hold(self, most_bytes: int, beyond: Callable[[], object]) -> None:
         """Read on behind a request whose answer takes its time, so that a client which hangs up is noticed at once.
@@ -224,16 +313,20 @@ class WebChannel(http.HTTPChannel):
             beyond()
 
     def allContentReceived(self) -> None:
-        """Serve the request, which came in time."""
-        self._in_time()
-        self._answering = True
+        """Serve the request, which came in time, or end the body of one that is served."""
+        if self._dropped_bytes is not None:
+            self.loseConnection()
+            return
+        if self._streaming is None:
+            self._in_time()
+        self._streaming, self._answering = None, True
         self._head = Head()
         super().allContentReceived()
 
     def pauseProducing(self) -> None:
         """Begin the time in which the client must read what waits for it."""
         if self._answering and self._deadline is None:  # told again with each write: the time is that of the first
-            self._within(self.site.patience.stall_s, self._drop)
+            self._within(self.site.patience.stall_s, self.drop)
         super().pauseProducing()
 
     def resumeProducing(self) -> None:
@@ -245,9 +338,20 @@ class WebChannel(http.HTTPChannel):
     def requestDone(self, request: Request) -> None:
         """Rest until the next request, of which the beginning may be there already."""
         self._answering = False
+        if self._streaming is not None:
+            self._drop_rest(self._streaming)
+            return
         self._resting = True
         self._within(self.site.patience.idle_s, self.loseConnection)
         super().requestDone(request)
+
+    def _drop_rest(self, request: WebRequest) -> None:
+        """Read on for a while behind an answer that came early, so that it is heard (RFC 9112 section 9.6)."""
+        self.requests.remove(request)
+        self._dropped_bytes = 0
+        if request.upload is not None:
+            request.upload.drop()
+        self._within(CLOSE_S, self.loseConnection)
 
     def loseConnection(self) -> None:
         """Close the connection once its client has read the rest of its answer, but do not wait for ever."""
@@ -269,7 +373,7 @@ class WebChannel(http.HTTPChannel):
 
     def _leave(self, limit_s: float) -> None:
         self._leaving = True
-        self._within(limit_s, self._drop)
+        self._within(limit_s, self.drop)
         super().loseConnection()
 
     def _within(self, limit_s: float, otherwise: Callable[[], object]) -> None:
@@ -285,13 +389,14 @@ class WebChannel(http.HTTPChannel):
     def _too_slow(self) -> None:
         self.turn_away(Refused(Code.TOO_SLOW))
 
-    def _drop(self) -> None:
+    def drop(self) -> None:
+        """Let go of the connection now, in the midst of whatever it is."""
         self._leaving = True
         self.transport.abortConnection()
 
     def _refuse(self, doubt: Doubtful) -> None:
         log.info("{peer} is refused: {why}", peer=getattr(self.getPeer(), "host", "-"), why=doubt)
-        self.turn_away(Refused(Code.BAD_REQUEST, str(doubt)))
+        self._break_off(Refused(Code.BAD_REQUEST, str(doubt)))
 
     def _respondToBadRequestAndDisconnect(self) -> None:
         self._refuse(Doubtful("what Twisted does not take"))
@@ -309,6 +414,8 @@ class WebSite(Site):
 
     headers: tuple[tuple[str, str], ...] = ()
     """What is added to every answer."""
+    streams: Callable[[bytes], bool] = staticmethod(lambda target: False)
+    """Says of a request's target whether its body is passed on while it comes, however long it is."""
     protocol: Any = WebChannel  # without the wrapper that could turn it into HTTP/2
     requestFactory = WebRequest
 

@@ -19,7 +19,7 @@ from sessiond.ports import Clock, Streams, TunnelClient
 from sessiond.web.access import Face
 from sessiond.web.answers import Answer, problem, send
 from sessiond.web.bodies import argument, header
-from sessiond.ws.handover import without_secrets
+from sessiond.web.forwarding import without_secrets
 from sessiond.ws.handshake import Upgrade, read_upgrade
 
 if TYPE_CHECKING:
@@ -53,7 +53,14 @@ class Entrance(Protocol):
         """Give the target, path and query, of the request that the program gets, where it answers that itself."""
 
 
-class Admits(Protocol):
+class LetsIn(Protocol):
+    """What the gate wants of the broker, or of who stands in for it."""
+
+    async def admit(self, session_id: str, client: TunnelClient) -> Admission:
+        """Let a client in."""
+
+
+class Admits(LetsIn, Protocol):
     """What a tunnel wants of the broker."""
 
     def by_token(self, token: str) -> Session:
@@ -70,9 +77,6 @@ class Admits(Protocol):
 
     def streams(self, session_id: str) -> Streams | None:
         """Give the standard input and output of a session's program, where these are its endpoint."""
-
-    async def admit(self, session_id: str, client: TunnelClient) -> Admission:
-        """Let a client in."""
 
 
 class Opener(Protocol):
@@ -130,7 +134,7 @@ class Gate(Resource):
 
     isLeaf = True
 
-    def __init__(self, entrance: Entrance, broker: Admits, opener: Opener, clock: Clock) -> None:
+    def __init__(self, entrance: Entrance, broker: LetsIn, opener: Opener, clock: Clock) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._entrance, self._broker, self._opener, self._clock = entrance, broker, opener, clock
 

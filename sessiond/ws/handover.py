@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from typing import Any
-from urllib.parse import unquote_to_bytes
 
 from autobahn.websocket.xormasker import create_xor_masker  # type: ignore[attr-defined]
 from twisted.internet.protocol import Protocol
@@ -13,24 +11,18 @@ from twisted.protocols.policies import ProtocolWrapper
 from twisted.python.failure import Failure
 from twisted.web.server import Request
 
-from sessiond.core.errors import SHAPES, Code, Refused
+from sessiond.core.errors import Refused
 from sessiond.ports import Close, RelayLimits
 from sessiond.tunnel.frames import FrameReader
 from sessiond.tunnel.framing import Carried, Rules, Stream
 from sessiond.tunnel.messages import MessageReader, MessageSocket
-from sessiond.tunnel.passthrough import RawSocket, request_head
+from sessiond.tunnel.passthrough import RawSocket
 from sessiond.tunnel.socket import FrameSocket
 from sessiond.tunnel.tcp import tune
 from sessiond.tunnel.text import TextSocket
 from sessiond.web.answers import Answer, written
+from sessiond.web.outcomes import refusal_of_cut
 from sessiond.ws.socket import TunnelSocket
-
-SECRETS = (b"token", b"ticket")
-"""What proves in a query that a client may come in."""
-UNANSWERED = {SHAPES[code].close: code for code in (Code.SHUTTING_DOWN, Code.LAUNCH_FAILED, Code.LAUNCH_TIMEOUT)}
-"""What it means that a tunnel is closed with this code before the program has answered; else it can't be reached."""
-WORDS = re.compile(rb"([&;])")
-"""Where a query is divided: at ``;`` too, as Twisted does, so that what was taken for a secret is also left out."""
 
 
 def unmask(payload: bytes, mask: bytes) -> bytes:
@@ -57,10 +49,10 @@ def _socket(carries: Carried, limits: RelayLimits, lost: Callable[[Failure], obj
     return FrameSocket(FrameReader(unmask, limits.message_bytes), lost)
 
 
-def seize(request: Request, limits: RelayLimits, target: bytes, refusal: Callable[[Refused], Answer]) -> RawSocket:
+def seize(request: Request, limits: RelayLimits, head: bytes, refusal: Callable[[Refused], Answer]) -> RawSocket:
     """Take a request's connection from the HTTP channel, so that the program can answer it.
 
-    :param target: path and query of the request that the program gets.
+    :param head: of the request that the program gets.
     :param refusal: gives what the client is answered if the program does not take its connection.
     """
     channel: Any = request.channel
@@ -71,26 +63,17 @@ def seize(request: Request, limits: RelayLimits, target: bytes, refusal: Callabl
     added = {**dict(channel.site.headers), "Connection": "close"}
 
     def unanswered(close: Close) -> bytes:
-        return written(refusal(Refused(UNANSWERED.get(close.code, Code.UNREACHABLE), close.text)).having(added))
+        return written(refusal(refusal_of_cut(close)).having(added))
 
-    socket = RawSocket(request_head(target, _lines(request)), unanswered, channel.connectionLost)
+    socket = RawSocket(head, unanswered, channel.connectionLost)
     put_in_place(transport, socket)
     tune(transport, limits)
     transport.resumeProducing()
     return socket
 
 
-def without_secrets(target: bytes) -> bytes:
-    """Give path and query without what proves that a client may come in."""
-    path, _, query = target.partition(b"?")
-    words, rest = WORDS.split(query), b""
-    for mark, word in zip([b"", *words[1::2]], words[::2], strict=True):
-        if unquote_to_bytes(word.partition(b"=")[0]) not in SECRETS:
-            rest += (mark if rest else b"") + word
-    return path + b"?" + rest if rest else path
-
-
-def _lines(request: Request) -> list[tuple[bytes, bytes]]:
+def lines_of(request: Request) -> list[tuple[bytes, bytes]]:
+    """Give the headers of a request one by one."""
     headers = request.requestHeaders.getAllRawHeaders()
     return [(name, value) for name, values in headers for value in values]
 

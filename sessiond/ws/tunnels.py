@@ -16,7 +16,7 @@ from sessiond.core.session import Session
 from sessiond.ports import Clock, Observer, RelayLimits, Streams
 from sessiond.tunnel.client import Tunnel
 from sessiond.tunnel.framing import Carried, Rules, Stream, carried
-from sessiond.tunnel.passthrough import RawSocket
+from sessiond.tunnel.passthrough import RawSocket, request_head
 from sessiond.tunnel.relay import ByteRelay
 from sessiond.tunnel.socket import FrameSocket
 from sessiond.tunnel.tcp import tune
@@ -24,10 +24,9 @@ from sessiond.web.access import Face
 from sessiond.web.wire import WebSite
 from sessiond.ws.channel import Admits, CheckOrigin, Entrance, Gate, TunnelEntrance
 from sessiond.ws.greeting import Greeting, GreetingResource, Host
-from sessiond.ws.handover import seize, take_over
+from sessiond.ws.handover import lines_of, seize, take_over
 from sessiond.ws.handshake import Upgrade, feed, switch
 from sessiond.ws.messages import MessageTunnelSocket, TextTunnelSocket
-from sessiond.ws.sessions import SessionPages
 from sessiond.ws.socket import TunnelSocket, tunnel_factory
 
 
@@ -76,10 +75,6 @@ class Tunnels:
         """Give what answers ``/tunnel`` on a port that serves other things too."""
         return self.entrance(TunnelEntrance(self._broker, self._check_origin, face))
 
-    def sessions(self, face: Face) -> IResource:
-        """Give what answers ``/session``, with an address for each session."""
-        return SessionPages(self._broker, self._check_origin, face, self.entrance)
-
     def entrance(self, entrance: Entrance) -> Resource:
         """Give what answers at an entrance: the way into a tunnel that any address can have."""
         return Gate(entrance, self._broker, self, self._clock)
@@ -117,9 +112,10 @@ class Tunnels:
 
     # -- what the gate in front of them wants -------------------------------------------------------------------------
 
-    def new(self, session: Session) -> Tunnel:
+    def new(self, session: Session, carries: Carried | None = None) -> Tunnel:
         """Make a tunnel for a client that is about to be admitted.
 
+        :param carries: how, where that is not as the service says.
         :raises Refused: ``shutting-down``.
         """
         if self._closed is not None:
@@ -132,7 +128,7 @@ class Tunnels:
             self._forget,
             self._limits,
             streams,
-            carried(service, self._limits.message_bytes),
+            carries or carried(service, self._limits.message_bytes),
         )
         tunnel.observer = self._observe(session)
         self._there.add(tunnel)
@@ -140,21 +136,30 @@ class Tunnels:
 
     def open(self, tunnel: Tunnel, request: Request, upgrade: Upgrade, entrance: Entrance) -> None:
         """Answer 101, unless the program does so itself, and join the client to its tunnel."""
+        if tunnel.carries is Stream.WHOLE:
+            head = request_head(entrance.target(request), lines_of(request))
+            self.pass_through(tunnel, request, head, entrance)
+            return
+        self._join(tunnel, request, lambda: self._shake_hands(tunnel, request, upgrade))
+
+    def pass_through(self, tunnel: Tunnel, request: Request, head: bytes, entrance: Entrance) -> None:
+        """Have the program answer, and join the client to its tunnel.
+
+        :param head: of the request that it gets.
+        """
+        self._join(tunnel, request, lambda: seize(request, self._limits, head, partial(entrance.refusal, request)))
+
+    def _join(
+        self, tunnel: Tunnel, request: Request, make: Callable[[], TunnelSocket | FrameSocket | RawSocket]
+    ) -> None:
         try:
-            socket = self._socket(tunnel, request, upgrade, entrance)
+            socket = make()
             relay = ByteRelay(socket, self._limits, self._clock, tunnel, tunnel.observer)
         except BaseException:
             tunnel.dropped()
             raise
         tunnel.opened(relay)
         feed(request, socket)
-
-    def _socket(
-        self, tunnel: Tunnel, request: Request, upgrade: Upgrade, entrance: Entrance
-    ) -> TunnelSocket | FrameSocket | RawSocket:
-        if tunnel.carries is Stream.WHOLE:
-            return seize(request, self._limits, entrance.target(request), partial(entrance.refusal, request))
-        return self._shake_hands(tunnel, request, upgrade)
 
     # -- and the resource that greets them first --------------------------------------------------------------------
 

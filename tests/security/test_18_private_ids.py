@@ -33,7 +33,7 @@ SESSION = {
     *("waiting_for", "deadlines", "deadlines[].name", "deadlines[].at", "deadlines[].in_s", "reported_at", "suspect"),
     *("reason", "cause", "exit", "exit.code", "exit.signal"),
 }
-NEW_SESSION = SESSION | {"token", "tunnel_url"}
+NEW_SESSION = SESSION | {"token", "tunnel_url", "url"}
 SERVICE = {
     *("name", "title", "kind", "count", "used", "queued", "cause", "any_options"),
     *("options", "options.size", "options.depth", "options.name"),
@@ -65,7 +65,7 @@ REVIEWED: dict[tuple[str, str], dict[str, set[str] | str]] = {
     ("post", "/sessions/{id}/extend"): {OWNER: SESSION, OPERATOR: SESSION, READER: FORBIDDEN, OTHER: UNKNOWN},
     ("get", "/sessions/{id}/log"): {OWNER: {"lines"}, OPERATOR: {"lines"}, READER: UNKNOWN, OTHER: UNKNOWN},
     ("post", "/sessions/{id}/tickets"): {
-        **dict.fromkeys((OWNER, OPERATOR), TICKET | {"tunnel_url"}),
+        **dict.fromkeys((OWNER, OPERATOR), TICKET | {"tunnel_url", "url"}),
         READER: FORBIDDEN,
         OTHER: UNKNOWN,
     },

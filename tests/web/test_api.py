@@ -11,7 +11,8 @@ from attrs import evolve
 from sessiond.core.errors import LATER_S, Code
 from sessiond.core.services import Caps, Limits, Pattern, Plan, Stop
 from sessiond.core.services import Integer as Whole
-from sessiond.core.values import End, LaunchWhen, State, StopStep
+from sessiond.core.values import End, Kind, LaunchWhen, State, StopStep
+from sessiond.web.access import Face
 from sessiond.web.orders import WAIT_S
 from tests.broker.world import SERVICES, SIZES, WARM, service
 from tests.fakes.launchers import ByHand, DiesAtOnce, FailsToStart, IgnoresKill, NeverReady
@@ -774,6 +775,27 @@ def test_tunnel_url() -> None:
     ):
         told = Api(face=face).post("/sessions", {"service": "plain"}, headers=forwarded, host=host).json
         assert told["tunnel_url"] == start + told["token"]
+
+
+def test_url() -> None:
+    """What has pages, or a WebSocket of its program's, says where; tickets too, and on the tunnels' own listener."""
+    kinds = (evolve(SERVICES[0], kind=Kind.HTTP), evolve(SERVICES[2], kind=Kind.WEBSOCKET), SERVICES[3])
+    for face, web, ws in (
+        (ANYONE, "http://127.0.0.1:9000", "ws://127.0.0.1:9000"),
+        (
+            evolve(ANYONE, tunnel=Face(public_url="https://x.example/base")),
+            "https://x.example/base",
+            "wss://x.example/base",
+        ),
+    ):
+        api = Api(face=face, services=kinds)
+        told = api.create("plain")
+        assert told["url"] == f"{web}/session/{told['id']}/?token={told['token']}"
+        ticket = api.post(f"/sessions/{told['id']}/tickets").json
+        assert ticket["url"] == f"{web}/session/{told['id']}/?ticket={ticket['ticket']}"
+        told = api.create("lazy")
+        assert told["url"] == f"{ws}/session/{told['id']}/ws?token={told['token']}"
+        assert api.create("shared")["url"] is None
 
 
 def test_token_is_quoted() -> None:

@@ -7,19 +7,25 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionRefusedError as Refused
+from twisted.internet.interfaces import IPushProducer
 from twisted.internet.testing import MemoryReactorClock
 from twisted.python.failure import Failure
 from twisted.web.resource import Resource
+from zope.interface import implementer
 
 from sessiond.broker import Broker, Request, Reservation
 from sessiond.bus.local import LocalBus
 from sessiond.clock import SteadyClock
-from sessiond.core.services import Catalogue, Plan, Pool, Service
+from sessiond.core.services import Catalogue, Limits, Plan, Pool, Service
 from sessiond.core.values import Clients, Kind, LaunchWhen, Lease, State
 from sessiond.entropy import SystemEntropy
 from sessiond.ports import RelayLimits
+from sessiond.site import is_page
 from sessiond.web.access import Access, Face
 from sessiond.web.door import Door, DoorSite
+from sessiond.web.proxy import Ways
+from sessiond.web.visits import Visits
+from sessiond.ws.sessions import Pages
 from sessiond.ws.tunnels import Tunnels
 from tests.fakes.frames import CLOSE, Frame, Frames
 from tests.fakes.launchers import FakeChild, FakeLauncher, Script
@@ -33,6 +39,15 @@ SERVICES = {
     "remote": Plan(launch=LaunchWhen.ON_CONNECT, retry_dial=True),
 }
 
+BOOKS = {
+    "book": Plan(),
+    "lazybook": Plan(launch=LaunchWhen.ON_CONNECT),
+    "twobook": Plan(clients=2),
+    "takebook": Plan(clients=Clients.TAKEOVER),
+    "idlebook": Plan(Limits(idle_s=100.0)),
+}
+"""Services whose programs have pages."""
+
 
 class AnyLease:
     """Says that everything is free."""
@@ -40,6 +55,11 @@ class AnyLease:
     def free(self, lease: Lease) -> bool:
         """Say so."""
         return True
+
+
+@implementer(IPushProducer)
+class Line(Wire):
+    """A wire that HTTP paces, as it does a real connection."""
 
 
 class Visitor:
@@ -94,6 +114,8 @@ class Indoors:
         services["viewer"] = Service("viewer", Kind.WEBSOCKET, "process", pool="viewer")
         once = Plan(clients=Clients.ONCE)
         services["once"] = Service("once", Kind.WEBSOCKET, "process", once, pool="once")
+        for name, plan in BOOKS.items():
+            services[name] = Service(name, Kind.HTTP, "process", plan, pool=name)
         catalogue = Catalogue(services, {name: Pool(name, 5) for name in services})
         launchers = {"process": self.launcher}
         self.broker = Broker(catalogue, self.store, LocalBus(), launchers, AnyLease(), SystemEntropy(), self.clock)
@@ -102,8 +124,11 @@ class Indoors:
         self.tunnels = Tunnels(self.broker, access.check_origin, RelayLimits(), self.reactor, self.clock)
         self.root = Resource()
         self.root.putChild(b"tunnel", self.tunnels.resource(Face()))
-        self.root.putChild(b"session", self.tunnels.sessions(Face()))
+        visits = Visits(self.broker, SystemEntropy(), self.clock)
+        pages = Pages(self.broker, self.tunnels, visits, Ways(self.reactor, self.clock, RelayLimits()))
+        self.root.putChild(b"session", pages.resource(Face()))
         self.site = DoorSite(self.root, self.reactor, door or Door())
+        self.site.streams = is_page
 
     def reserve(self, service: str = "desk", script: Script | None = None) -> Reservation:
         """Make a session."""
@@ -115,7 +140,7 @@ class Indoors:
 
     def visit(self, raw: bytes) -> Visitor:
         """Connect, and send what a client sends first."""
-        wire = Wire(self.reactor)
+        wire = Line(self.reactor)
         wire.protocol = self.site.buildProtocol(wire.getPeer())
         wire.protocol.makeConnection(wire)
         wire.receive(raw)

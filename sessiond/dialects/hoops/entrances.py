@@ -15,7 +15,7 @@ from sessiond.dialects.hoops.spawning import broker_failure
 from sessiond.dialects.hoops.words import status_of
 from sessiond.web.answers import Answer
 from sessiond.web.bodies import argument
-from sessiond.ws.handover import without_secrets
+from sessiond.web.forwarding import target_of_root
 
 
 class Refusing:
@@ -44,7 +44,7 @@ class Direct(Refusing):
 
     def target(self, request: Request) -> bytes:
         """Give the program its own root, and the query of the client."""
-        return b"/" + without_secrets(request.uri)[len(request.uri.partition(b"?")[0]) :]
+        return target_of_root(request.uri)
 
 
 class ByPort(Refusing):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
-from urllib.parse import quote
 
 from attrs import field, frozen
 from twisted.internet.defer import CancelledError, Deferred
@@ -22,6 +21,7 @@ from sessiond.dialects.hoops.orders import Order
 from sessiond.dialects.hoops.words import failure_of
 from sessiond.web.access import Caller, Face
 from sessiond.web.origins import Origin, read_url
+from sessiond.web.shapes import socket_url
 from sessiond.web.waiting import latest, ordered
 
 WAIT_S = 55.0
@@ -140,8 +140,7 @@ class Front:
         """
         session = spawned.session
         if self.settings.endpoint is EndpointForm.SESSION_PATH:
-            base = face.tunnel_base(host)
-            return f"ws{base.removeprefix('http')}/session/{session.id}/ws?token={quote(spawned.token, safe='')}"
+            return socket_url(face, host, session.id, spawned.token)
         base, port = face.base_url(host), port_of(session)
         if self.settings.endpoint is EndpointForm.PROXY_PORT:
             return f"ws{base.removeprefix('http')}/wsproxy/{port}"

@@ -23,6 +23,9 @@ from sessiond.meters import Meters, Traffic
 from sessiond.ports import RelayLimits
 from sessiond.site import Sources, site_of
 from sessiond.web.access import Access, Caller
+from sessiond.web.proxy import Ways
+from sessiond.web.visits import Visits
+from sessiond.ws.sessions import Pages
 from sessiond.ws.tunnels import Tunnels
 from tests.fakes.frames import request
 from tests.fakes.launchers import FakeChild, FakeLauncher, Script
@@ -142,7 +145,9 @@ class House(Indoors):
         )
         bus.subscribe(self.faces.hear)
         meters = Meters(services, self.clock, lambda: Traffic(0, 0, 0))
-        tunnels = (self.tunnels.resource, None, None, None, self.faces, self.tunnels.sessions)
+        visits = Visits(self.broker, entropy, self.clock)
+        pages = Pages(self.broker, self.tunnels, visits, Ways(self.reactor, self.clock, RelayLimits()))
+        tunnels = (self.tunnels.resource, None, None, None, self.faces, pages.resource)
         sources = Sources(self.broker, access, meters, (), *tunnels)
         usual = Listener("web", "tcp:80", frozenset({Face.HOOPS, Face.TUNNEL}), Callers.TOKEN, hosts=("localhost",))
         self.http = self.site = site_of(evolve(usual, **(listener or {})), sources, self.reactor)
