@@ -19,8 +19,7 @@ from sessiond.core.machine import ROWS, TABLE, RowKey
 from sessiond.core.rules import SAME, Rule
 from sessiond.core.values import Deadline, State
 from sessiond.meters import Level, Meters, Now
-from sessiond.tunnel.client import LEFT_BEHIND
-from sessiond.tunnel.relay import FAULTS
+from sessiond.tunnel.relay import FAULTS, LEFT_BEHIND
 
 Row = tuple[str, ...]
 

@@ -17,12 +17,12 @@ from sessiond.ports import Clock, Close, Counters, EndpointSide, Observer, Relay
 from sessiond.tunnel.endpoint import Unreachable, dial
 from sessiond.tunnel.framing import Carried, Rules, Stream
 from sessiond.tunnel.passthrough import UpgradingEndpoint
+from sessiond.tunnel.relay import LEFT_BEHIND
 from sessiond.tunnel.stdio import StdioEndpoint
 from sessiond.tunnel.tcp import USUAL
 
 UNCUT_S = 10.0
 """How long a client whose endpoint has ended is kept for the word that names the reason; it comes within a second."""
-LEFT_BEHIND = Close(1000, "closed by the application")
 
 log = Logger()
 

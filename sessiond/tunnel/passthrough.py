@@ -54,6 +54,8 @@ class RawSocket(protocol.Protocol):
     :param lost: is told of the connection's end, for whoever looked after it before.
     """
 
+    hears_words = False
+
     def __init__(
         self,
         head: bytes,

@@ -17,6 +17,8 @@ VANISHED = Close(1006, "the connection was lost")
 """What is noted of a client that left without a word (RFC 6455 section 7.1.5: never sent)."""
 LEFT = Close(1000, "the client ended the connection")
 """What a client is told that closed its direction and no more."""
+LEFT_BEHIND = Close(1000, "closed by the application")
+"""What a client is told whose program closed the connection, where nothing else names a reason."""
 
 FAULTS: dict[Fault, tuple[End, Close]] = {
     Fault.SILENT: (End.CLIENT, Close(4408, Fault.SILENT.value)),
@@ -36,7 +38,13 @@ log = Logger()
 
 
 class ClientSide(Protocol):
-    """A client's WebSocket after its handshake, as a relay drives it: frames one way, payload the other."""
+    """A client's WebSocket after its handshake, as a relay drives it: frames one way, payload the other.
+
+    :ivar hears_words: whether it can be told why it is closed. One that can't be has nothing to wait for once its
+        program has closed the connection: it is closed then.
+    """
+
+    hears_words: bool
 
     def attach(self, ear: ClientEar, producer: IPushProducer) -> None:
         """Begin to tell what comes. ``producer`` is paused while the client does not take what was sent."""
@@ -189,6 +197,8 @@ class ByteRelay:
         elif self._phase is _Phase.OPEN:
             self._phase = _Phase.ENDED
             self._tell(End.ENDPOINT, "")
+            if not self._client.hears_words:
+                self.cut(LEFT_BEHIND, 0.0)
 
     def endpoint_broke(self, text: str) -> None:
         """Its output makes no sense any more: both ends are closed, and the client hears why."""

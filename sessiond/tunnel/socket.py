@@ -29,6 +29,8 @@ class FrameSocket(protocol.Protocol):
     :param lost: is told of the connection's end, for whoever looked after it before.
     """
 
+    hears_words = True
+
     def __init__(self, reader: FrameReader, lost: Callable[[Failure], object] = lambda reason: None) -> None:
         self._reader, self._lost = reader, lost
         self._ear: ClientEar | None = None

@@ -21,8 +21,9 @@ from sessiond.core.session import Session
 from sessiond.core.values import End, Kind
 from sessiond.log import HIDDEN
 from sessiond.ports import Close, TunnelClient
-from sessiond.tunnel.client import LEFT_BEHIND, Tunnel
+from sessiond.tunnel.client import Tunnel
 from sessiond.tunnel.framing import Stream
+from sessiond.tunnel.relay import LEFT_BEHIND
 from sessiond.web.access import Face
 from sessiond.web.answers import Answer, problem
 from sessiond.web.bodies import argument

@@ -42,6 +42,7 @@ class TunnelSocket(WebSocketServerProtocol):
     # Below "error" Autobahn writes whole requests and every frame; what is worth a line, the tunnel says itself.
     log = txaio.make_logger(level="error")  # type: ignore[attr-defined]
 
+    hears_words = True
     transport: Any
     ear: ClientEar | None = None
     refuses = ended = False
