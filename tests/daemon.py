@@ -222,12 +222,15 @@ async def started(config: Path, trust: Path | None = None, **environment: str) -
     return daemon
 
 
-def end_all() -> None:
-    """End every daemon that a test has left running, and wait for that."""
+def end_all(signal: str = "KILL") -> None:
+    """End every daemon that a test has left running, and wait for that.
+
+    :param signal: ``TERM`` where its sessions are to end with it.
+    """
     while RUNNING:
         daemon = RUNNING.pop()
         if not daemon.output.over:
-            pytest_twisted.blockon(Deferred.fromCoroutine(daemon.stop("KILL")))
+            pytest_twisted.blockon(Deferred.fromCoroutine(daemon.stop(signal)))
 
 
 def free_port() -> int:

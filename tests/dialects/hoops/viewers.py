@@ -44,6 +44,7 @@ class Viewer(WebSocketClientProtocol):
 
     :ivar subprotocol: the one that was selected.
     :ivar extensions: those that were agreed on, as the answer has them.
+    :ivar opened: fires when it is open; who cancels it hangs up.
     :ivar ended: code and reason of its end, ``None`` before; the Deferred ``closed`` gives the same.
     """
 
@@ -54,7 +55,7 @@ class Viewer(WebSocketClientProtocol):
         self.kind, self.token = kind, token
         self.subprotocol: str | None = None
         self.extensions = ""
-        self.opened: Deferred[Viewer] = Deferred()
+        self.opened: Deferred[Viewer] = Deferred(lambda _: self.drop())
         self.closed: Deferred[tuple[int | None, str | None]] = Deferred()
         self.ended: tuple[int | None, str | None] | None = None
         self._refused: Refused | None = None
