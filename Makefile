@@ -15,7 +15,7 @@ PYENSIGHT := clients/pyensight
 PYENSIGHT_WANTED := $(shell cat $(PYENSIGHT)/*.txt | sha256sum | cut -c1-16)
 PYENSIGHT_MARKS := $(foreach version,0.10.10 0.11.16,$(VENV)/pyensight/$(version)/installed-$(PYENSIGHT_WANTED))
 
-.PHONY: demo test conformance fuzz soak bench profile lint types docs clean
+.PHONY: demo test conformance fuzz soak stress bench profile lint types docs clean
 .DELETE_ON_ERROR:
 
 # The daemon itself prints the one URL to open.
@@ -47,6 +47,12 @@ fuzz: $(MARKS)/fuzz-$(WANTED)
 SOAK ?= 2000
 soak: $(MARKS)/tests-$(WANTED)
 	@SESSIOND_SOAK=$(SOAK) $(BIN)/pytest tests/broker/test_invariants.py $(PYTEST)
+
+# Many more viewers than `make test` has time for, whose programs fail in every way; another run, another story.
+STRESS ?= 200
+STRESS_SEED ?= $(shell date +%s)
+stress: $(MARKS)/tests-$(WANTED)
+	@SESSIOND_STRESS=$(STRESS) SESSIOND_STRESS_SEED=$(STRESS_SEED) $(BIN)/pytest -s tests/e2e/test_hoops_stress.py $(PYTEST)
 
 # The table comes last; it is written to bench/ too.
 bench: $(MARKS)/bench-$(WANTED)

@@ -26,12 +26,17 @@ NOW, LATER = range(2)
 Key = TypeVar("Key")
 
 
+FORGIVEN = 4
+"""How many failed starts in a row suspend nothing."""
+
+
 def suspended_until(failures: int, last_at: float) -> float:
     """Say until when (epoch seconds) a service takes no new sessions after so many failed starts in a row.
 
-    Four failures are forgiven; from the fifth on the pause doubles from 5 s up to 5 min.
+    The first after those that are forgiven brings a pause of 5 s; each that follows doubles it, up to 5 min.
     """
-    return last_at + min(300.0, 5.0 * 2 ** min(failures - 5, 10)) if failures >= 5 else 0.0
+    beyond = failures - FORGIVEN
+    return last_at + min(300.0, 5.0 * 2 ** min(beyond - 1, 10)) if beyond > 0 else 0.0
 
 
 class SessionTable:
@@ -250,7 +255,11 @@ class SessionTable:
         return min(ready, key=lambda session: session.since, default=None)
 
     def failures(self, service: str) -> tuple[int, float]:
-        """Say how many launches of a service failed one after another, and when the last of them ended."""
+        """Say how many launches of a service failed one after another, and when the last of them ended.
+
+        Once it is suspended, those count that began after that: what was on its way already has tried nothing new, and
+        a crowd that fails at one blow would bring the longest pause there is.
+        """
         return self._failures.get(service, (0, 0.0))
 
     def _index(self, old: Session | None, new: Session | None) -> None:
@@ -277,7 +286,10 @@ class SessionTable:
         if new.state in (State.READY, State.CONNECTED):
             self._failures.pop(new.service, None)
         elif new.state is State.ENDED and new.reason in FAILED_STARTS:
-            self._failures[new.service] = (self.failures(new.service)[0] + 1, new.since)
+            count, last_at = self.failures(new.service)
+            began = new.created_at if new.held_since is None else new.held_since
+            if count <= FORGIVEN or began > last_at:
+                self._failures[new.service] = (count + 1, new.since)
 
     def _index_owner(self, old: Session | None, new: Session | None) -> None:
         before, after = _owned_as(old), _owned_as(new)

@@ -8,11 +8,11 @@ from collections import Counter
 import pytest
 from attrs import evolve
 
-from sessiond.core.capacity import REMEMBERED, SessionTable
+from sessiond.core.capacity import REMEMBERED, SessionTable, suspended_until
 from sessiond.core.errors import Code, Refused
 from sessiond.core.services import Caps, Plan, Pool, Service
 from sessiond.core.session import Session
-from sessiond.core.values import Kind, State
+from sessiond.core.values import Kind, Reason, State
 from tests.core.sessions import NOW, blank, walk
 
 QUEUEING = Plan(queueing=True)
@@ -216,3 +216,20 @@ def test_nobody_passes_the_queue(caps: Caps) -> None:
     """While somebody waits, a newcomer waits behind it, even if a slot is free already."""
     table = table_of(session(1))
     assert table.place_for(DESK, POOL, "bob", caps) is None
+
+
+def failed(number: int, began: float, ended: float) -> Session:
+    """Make a session whose program did not start."""
+    return session(
+        number, slot=None, state=State.ENDED, reason=Reason.LAUNCH_FAILED, held_since=NOW + began, since=NOW + ended
+    )
+
+
+def test_a_crowd_that_fails_at_one_blow() -> None:
+    """Starts that were on their way when a service was suspended do not prolong that; later ones do."""
+    table = table_of(*(failed(number, 0.0, 1.0 + number / 100) for number in range(20)))
+    assert suspended_until(*table.failures("desk")) == pytest.approx(NOW + 1.04 + 5.0)
+    table.put(failed(20, 7.0, 8.0))
+    assert suspended_until(*table.failures("desk")) == NOW + 8.0 + 10.0
+    table.put(failed(21, 20.0, 21.0))
+    assert suspended_until(*table.failures("desk")) == NOW + 21.0 + 20.0

@@ -75,15 +75,16 @@ async def test_any_type_of_body(place: Place) -> None:
 @pytest.mark.parametrize("path", ["/service", "/api/spawn", "/spawn"])
 @within(60)
 async def test_answers_at_ready(place: Place, path: str) -> None:
-    """Nothing is answered before the program has reported; then it hears first."""
-    site = await ViewerSite.start(place, mode="slow-ready=0.5")
+    """Nothing is answered before the program has reported that it is ready; a sign of life is no such report."""
+    site = await ViewerSite.start(place, mode="slow-ready=0.5,ping-first")
     answer = await site.spawn(path=path, body={})
     assert answer.status == (201 if path == "/spawn" else 200)
     session_id = answer.json["id" if path == "/spawn" else "serviceId"]
     ready = await site.event("report", id=session_id, what="ready")
     assert ready["status"] == 200
     assert not site.events(event="ready_unanswered")
-    await site.daemon.line("ready")
+    assert site.order(session_id)[2:4] == ["ping", "ready"]
+    assert "session.ready" in await site.daemon.line("session.ready")
 
 
 @within(60)
@@ -199,3 +200,13 @@ async def test_program_that_refuses(place: Place, mode: str, status: int | None)
             await site.view(endpoint)
         assert refused.value.status == status
     assert not site.events(event="second_client")
+
+
+@within(60)
+async def test_program_without_the_subprotocol(place: Place) -> None:
+    """The program answers the handshake itself: where it selects nothing, a viewer that offered something goes."""
+    site = await ViewerSite.start(place, mode="no-subprotocol")
+    _, endpoint = await site.spawned(kind="ssr")
+    with pytest.raises(ConnectionRefusedError, match="no subprotocol was selected"):
+        await site.view(endpoint, "ssr")
+    await site.all_free()
