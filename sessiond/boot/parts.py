@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +15,15 @@ from sessiond.broker import Broker, Tickets
 from sessiond.bus.local import LocalBus
 from sessiond.clock import SteadyClock
 from sessiond.config import Config, Face, StoreKind
-from sessiond.core.services import Catalogue
+from sessiond.core.services import Catalogue, Service
 from sessiond.core.session import Session
+from sessiond.core.values import LeaseKind
 from sessiond.dialects.genius2 import Genius2Faces
 from sessiond.dialects.hoops import HoopsFaces
 from sessiond.dialects.nexus import NexusFaces
 from sessiond.entropy import SystemEntropy
 from sessiond.launchers.fixed import FixedLauncher
-from sessiond.launchers.leases import LeaseTester
+from sessiond.launchers.leases import LeaseTester, ephemeral_ports
 from sessiond.launchers.process import ProcessLauncher
 from sessiond.launchers.reaping import Reaper
 from sessiond.launchers.script import ScriptLauncher
@@ -126,6 +127,7 @@ def assemble(
         "fixed": FixedLauncher(),
     }
     catalogue = offered(config.catalogue, config.needs, environment.get("PATH"))
+    warn_of_shared_ports(catalogue.services.values(), ephemeral_ports())
     meters = Meters(catalogue.services, clock, lambda: traffic_of(tunnels))
     broker = Broker(catalogue, store, bus, launchers, LeaseTester(table), entropy, clock, meters.count_refusal)
     access = Access(config.tokens, Tickets(entropy, clock))
@@ -175,6 +177,25 @@ def offered(catalogue: Catalogue, needs: Mapping[str, tuple[str, ...]], path: st
     return evolve(
         catalogue, services={name: service for name, service in catalogue.services.items() if not missing.get(name)}
     )
+
+
+def warn_of_shared_ports(services: Iterable[Service], ephemeral: tuple[int, int] | None) -> None:
+    """Say which services lease ports that any outgoing connection may be given, too.
+
+    :param ephemeral: the range of those, both ends included; ``None`` if nobody knows.
+    """
+    for service in services:
+        first, last = service.ports
+        if ephemeral and LeaseKind.PORT in service.plan.leases and first <= ephemeral[1] and last >= ephemeral[0]:
+            log.warn(
+                "the service {name} shares ports {first}-{last} with outgoing connections: the kernel takes those from"
+                " {low}-{high}",
+                name=service.name,
+                first=first,
+                last=last,
+                low=ephemeral[0],
+                high=ephemeral[1],
+            )
 
 
 def _store(kind: StoreKind, folder: Path, reactor: Any) -> Store:

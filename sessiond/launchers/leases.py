@@ -14,6 +14,7 @@ from sessiond.launchers.sockets import SocketTable, UnixListener
 
 X_PORT = 6000
 LOCK_BYTES = 64
+EPHEMERAL = Path("/proc/sys/net/ipv4/ip_local_port_range")
 _PID = re.compile(rb"\s*(\d{1,10})\s*")
 
 
@@ -52,6 +53,18 @@ def can_bind(port: int) -> bool:
     It fails on a listener, on a connection that is still open and on TIME_WAIT.
     """
     return _binds(socket.AF_INET, "", port) and (not socket.has_dualstack_ipv6() or _binds(socket.AF_INET6, "::", port))
+
+
+def ephemeral_ports(setting: Path = EPHEMERAL) -> tuple[int, int] | None:
+    """Give the range, both ends included, that the kernel takes the ports of outgoing connections from (ip(7)).
+
+    :return: ``None`` where the kernel does not say.
+    """
+    try:
+        first, last = map(int, setting.read_text("ascii").split())
+    except (OSError, ValueError):
+        return None
+    return first, last
 
 
 def listens(listeners: list[UnixListener], path: Path) -> bool:

@@ -10,10 +10,10 @@ from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
 
 from sessiond.boot.daemon import STOP_S, Daemon, check_folders, forget_signal
 from sessiond.boot.instance import FolderError, Instance
-from sessiond.boot.parts import offered
+from sessiond.boot.parts import offered, warn_of_shared_ports
 from sessiond.config import Config, StaticFolder
-from sessiond.core.services import Catalogue, Pool, Service
-from sessiond.core.values import Kind
+from sessiond.core.services import Catalogue, Plan, Pool, Service
+from sessiond.core.values import Kind, LeaseKind
 from tests.reactor import LoggedFailures
 from tests.results import no_result_of, result_of
 
@@ -136,3 +136,29 @@ def test_offered() -> None:
     left = offered(catalogue, needs, "/usr/bin:/bin")
     assert list(left.services) == ["here"]
     assert left.pools == catalogue.pools
+
+
+@pytest.mark.parametrize(
+    ("ports", "ephemeral", "warned"),
+    [
+        ((11000, 11063), (32768, 60999), False),
+        ((32000, 32767), (32768, 60999), False),
+        ((32000, 32768), (32768, 60999), True),
+        ((55000, 55010), (32768, 60999), True),
+        ((60999, 61100), (32768, 60999), True),
+        ((61000, 61100), (32768, 60999), False),
+        ((55000, 55010), None, False),
+    ],
+)
+def test_shared_ports(ports: tuple[int, int], ephemeral: tuple[int, int] | None, warned: bool) -> None:
+    """A range of ports that outgoing connections take, too, is warned of, where a service leases any."""
+    seen: list[LogEvent] = []
+    leases, none = Plan(leases=(LeaseKind.PORT,)), Plan()
+    services = [Service(name, Kind.TCP, "process", plan, ports=ports) for name, plan in (("a", leases), ("b", none))]
+    observer: ILogObserver = seen.append  # type: ignore[assignment]
+    globalLogPublisher.addObserver(observer)
+    try:
+        warn_of_shared_ports(services, ephemeral)
+    finally:
+        globalLogPublisher.removeObserver(observer)
+    assert [event["name"] for event in seen] == (["a"] if warned else [])

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from sessiond.core.values import Lease, LeaseKind
-from sessiond.launchers.leases import LeaseTester
+from sessiond.launchers.leases import LeaseTester, ephemeral_ports
 from sessiond.launchers.sockets import SocketTable
 from tests.launchers.real import free_port
 
@@ -158,3 +158,16 @@ def test_file_in_the_socket_s_place(tester: LeaseTester, tmp_path: Path) -> None
     path.write_text("precious")
     assert not tester.free(display())
     assert path.read_text() == "precious"
+
+
+def test_ephemeral_ports(tmp_path: Path) -> None:
+    """The kernel says where it takes the ports of outgoing connections from; where it does not, nobody knows."""
+    found = ephemeral_ports()
+    assert found is not None
+    assert 0 < found[0] < found[1] < 65536
+    setting = tmp_path / "range"
+    assert ephemeral_ports(setting) is None
+    setting.write_text("32768\t60999\n")
+    assert ephemeral_ports(setting) == (32768, 60999)
+    setting.write_text("nonsense")
+    assert ephemeral_ports(setting) is None

@@ -1,0 +1,57 @@
+"""What ``make demo`` shows to a few curl lines: its own configuration, on other ports."""
+
+import json
+import tomllib
+
+import pytest
+
+from sessiond.demo.model import CUBE
+from tests.daemon import ROOT, Daemon, free_port, started
+from tests.e2e.places import Place
+from tests.e2e.viewing import toml
+from tests.reactor import within
+from tests.webclient import browse
+
+pytestmark = pytest.mark.usefixtures("site_ends")
+
+DEMO = ROOT / "etc" / "demo.toml"
+
+
+async def demo(place: Place) -> Daemon:
+    """Start what ``make demo`` starts."""
+    wanted = tomllib.loads(DEMO.read_text("utf-8"))
+    for listener in wanted["listeners"].values():
+        listener["endpoint"] = f"tcp:{free_port()}:interface=127.0.0.1"
+    first, last = place.ports
+    wanted["services"]["model"]["ports"] = f"{first}-{last}"
+    wanted["static"] = {path: _found(folder) for path, folder in wanted["static"].items()}
+    wanted["dialects"]["nexus"]["novnc"] = _found(wanted["dialects"]["nexus"]["novnc"])
+    party = wanted["dialects"]["genius2"]["contexts"]["partiesserver"]
+    party["folder"] = _found(party["folder"])
+    wanted |= {"state_dir": "state", "runtime_dir": str(place.run)}
+    place.config.write_text("\n".join(f"{name} = {toml(value)}" for name, value in wanted.items()), "utf-8")
+    daemon = await started(place.config)
+    port = wanted["listeners"]["web"]["endpoint"].split(":")[1]
+    daemon.url = f"http://127.0.0.1:{port}"
+    return daemon
+
+
+def _found(folder: str) -> str:
+    found = (DEMO.parent / folder).resolve()
+    return str(found if found.is_dir() else ROOT)  # what npm installs is not what these tests are about
+
+
+@within(60)
+async def test_spawn(place: Place) -> None:
+    """One POST spawns a program that shows one viewer its model, gives back what it is sent, and goes with it."""
+    daemon = await demo(place)
+    spawned = await daemon.call("POST", "/spawn")
+    assert spawned.status == 201, spawned
+    viewer = await browse(spawned.json["endpoint"])
+    shown = json.dumps(CUBE).encode()
+    assert await viewer.bytes(len(shown)) == shown
+    viewer.sendMessage(b"turn it" * 100)
+    assert await viewer.bytes(len(shown) + 700) == shown + b"turn it" * 100
+    viewer.sendClose(1000)
+    assert await viewer.closed == (1000, None)
+    await daemon.line("session.ended {'reason': 'finished'")
