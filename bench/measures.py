@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import subprocess
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from statistics import mean
 
-from bench.client import Failed, WebSocket, block_of, frame
-from bench.programs import running
+from bench.client import Failed, WebSocket, block_of, frame, frames
+from bench.programs import piped, running
 from bench.readings import cpu_s, pss_kib, tree
 from bench.rest import Rest, latencies_ms, rate, request, written
 from bench.sides import STATUS_SERVICES, STATUS_SLOTS, Ours, Side
 
 GIB = 1 << 30
 MESSAGE_BYTES = 64
+STDIO_BYTES = 200
+"""What an offer of a negotiating party's has."""
 SETTLE_S = 1.0
 REST_PAUSE_S = 0.005
 
@@ -48,15 +52,10 @@ def up(side: Side, count: int, size: int) -> float:
 
 def round_trips_us(side: Side, count: int) -> list[float]:
     """Give how long each of so many small messages took to come back."""
-    framed, took = frame(bytes(MESSAGE_BYTES)), []
+    framed = frame(bytes(MESSAGE_BYTES))
     with _opened(side) as client:
         client.begin_echo()
-        for i in range(count + count // 10):
-            begun = time.perf_counter()
-            client.echo(framed, MESSAGE_BYTES)
-            if i >= count // 10:
-                took.append((time.perf_counter() - begun) * 1e6)
-    return took
+        return each_us(lambda: client.echo(framed, MESSAGE_BYTES), count)
 
 
 def opens_per_s(side: Side, paths: list[str]) -> float:
@@ -106,6 +105,67 @@ def told_ms(side: Ours) -> float:
             return (told_at - float(lines[0])) * 1000
         finally:
             rest.call("DELETE", f"/sessions/{made['id']}")
+
+
+def messages_per_s(side: Ours, count: int, at_once: int) -> float:
+    """Give how many messages a second go to a program's standard input and come back, so many of them on their way."""
+    block = frames(STDIO_BYTES, at_once)
+    with side.connect(side.path("party")) as client:
+        client.echo(frame(bytes(STDIO_BYTES)), STDIO_BYTES)
+        begun = time.perf_counter()
+        for _ in range(count // at_once):
+            client.echo(block, at_once * STDIO_BYTES)
+        return count // at_once * at_once / (time.perf_counter() - begun)
+
+
+def piped_per_s(count: int, at_once: int) -> float:
+    """Give the same of the program alone, by whoever holds its pipes."""
+    message = STDIO_BYTES.to_bytes(4, "little") + bytes(STDIO_BYTES)
+    with piped("-S", "-m", "bench.party") as process:
+        echo_piped(process, message, 1)
+        begun = time.perf_counter()
+        for _ in range(count // at_once):
+            echo_piped(process, message * at_once, at_once)
+        return count // at_once * at_once / (time.perf_counter() - begun)
+
+
+def message_us(side: Ours, count: int) -> list[float]:
+    """Give how long each of so many messages took to a program's standard input and back."""
+    framed = frame(bytes(STDIO_BYTES))
+    with side.connect(side.path("party")) as client:
+        return each_us(lambda: client.echo(framed, STDIO_BYTES), count)
+
+
+def piped_us(count: int) -> list[float]:
+    """Give the same of the program alone."""
+    message = STDIO_BYTES.to_bytes(4, "little") + bytes(STDIO_BYTES)
+    with piped("-S", "-m", "bench.party") as process:
+        return each_us(lambda: echo_piped(process, message, 1), count)
+
+
+def echo_piped(process: subprocess.Popen[bytes], written: bytes, count: int) -> None:
+    """Write messages, and wait until as many are back.
+
+    :raises Failed: the program has ended.
+    """
+    if process.stdin is None or process.stdout is None:
+        raise Failed("no pipes")
+    process.stdin.write(written)
+    process.stdin.flush()
+    for _ in range(count):
+        if len(process.stdout.read(4 + STDIO_BYTES)) < 4 + STDIO_BYTES:
+            raise Failed("the program has ended")
+
+
+def each_us(once: Callable[[], object], count: int) -> list[float]:
+    """Give how long each of so many calls took; the first tenth is for warming up."""
+    took = []
+    for number in range(count + count // 10):
+        begun = time.perf_counter()
+        once()
+        if number >= count // 10:
+            took.append((time.perf_counter() - begun) * 1e6)
+    return took
 
 
 def rest_ms(side: Ours, count: int) -> list[float]:

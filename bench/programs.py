@@ -65,6 +65,22 @@ def running(folder: Path, name: str, *arguments: str, port: int | None = None) -
         _end(process)
 
 
+@contextmanager
+def piped(*arguments: str) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a program of Python's that speaks over its standard streams, and end it."""
+    process = subprocess.Popen(  # noqa: S603 - our own programs
+        [sys.executable, *arguments],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    with process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
 def _await_listening(process: subprocess.Popen[bytes], port: int, output: Path) -> None:
     until = time.monotonic() + START_S
     while time.monotonic() < until and process.poll() is None:

@@ -72,6 +72,7 @@ TINY = Sizes(
     told=1,
     requests=5,
 )
+AT_ONCE = 20
 UP_AIMS = {64: Aim(at_most=True, figure=0.3)}
 UP_AIM = Aim(at_most=True, figure=0.6)
 
@@ -147,6 +148,24 @@ def _round_trips(run: _Run) -> Iterator[Row]:
         yield row(f"{name}, p{percent}", "us", mine, theirs, aim)
 
 
+def _stdio(run: _Run) -> Iterator[Row]:
+    """Beside the program alone: whoever has its pipes can't be faster."""
+    name, repeats = f"messages through standard input and output, {AT_ONCE} on their way", range(run.sizes.repeats)
+    count = run.sizes.round_trips
+    if run.wants(name):
+        many = 5 * count, AT_ONCE
+        rates = [(measures.messages_per_s(run.ours, *many), measures.piped_per_s(*many)) for _ in repeats]
+        mine, alone = (list(side) for side in zip(*rates, strict=True))
+        yield row(name, "1/s", mine, alone)
+    name = "a message through standard input and output"
+    if not run.wants(name):
+        return
+    taken = [(measures.message_us(run.ours, count), measures.piped_us(count)) for _ in repeats]
+    for percent in (50, 99):
+        mine, alone = ([percentile(one, percent) for one in side] for side in zip(*taken, strict=True))
+        yield row(f"{name}, p{percent}", "us", mine, alone)
+
+
 def _opens(run: _Run) -> Iterator[Row]:
     name = "tunnels opened one after another"
     if run.wants(name):
@@ -207,7 +226,7 @@ def _status(run: _Run) -> Iterator[Row]:
         yield row(name, "1/CPU s", found, [], Aim(at_most=False, figure=1000, of_peer=False))
 
 
-ROWS = (_down, _up, _round_trips, _opens, _idle, _reservations, _told, _rest, _status)
+ROWS = (_down, _up, _round_trips, _stdio, _opens, _idle, _reservations, _told, _rest, _status)
 
 
 def percentile(figures: list[float], percent: int) -> float:

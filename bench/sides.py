@@ -58,10 +58,10 @@ class Ours:
     pid: int
     port: int
 
-    def path(self) -> str:
+    def path(self, service: str = "target") -> str:
         """Reserve a session."""
         with Rest(self.port) as rest:
-            return f"/tunnel?token={rest.call('POST', '/sessions', {'service': 'target'})['token']}"
+            return f"/tunnel?token={rest.call('POST', '/sessions', {'service': service})['token']}"
 
     def paths(self, count: int) -> list[str]:
         """Reserve many."""
@@ -139,6 +139,7 @@ callers = "anyone"
 def configuration(state: Path, port: int, target: int) -> str:
     """Write a configuration: the durable store, everything else as it is by default."""
     command = json.dumps(["${python}", "-S", "-m", "bench.app", "${port}"])
+    party = json.dumps(["${python}", "-S", "-m", "bench.party"])
     return f"""\
 state_dir = {json.dumps(str(state))}
 [listeners.web]
@@ -159,5 +160,12 @@ launcher = "process"
 command = {command}
 pass_env = ["PATH", "PYTHONPATH"]
 ports = "18000-18999"
+count = 50
+[services.party]
+kind = "messages"
+launcher = "process"
+command = {party}
+framing = "length"
+pass_env = ["PATH", "PYTHONPATH"]
 count = 50
 """

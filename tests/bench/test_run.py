@@ -41,7 +41,7 @@ async def test_a_tiny_run(tmp_path: Path) -> None:
     out, err, status = await getProcessOutputAndValue(sys.executable, arguments, environment, str(ROOT))
     assert status == 0, err.decode()
     found = json.loads((tmp_path / "results.json").read_text())
-    assert len(found) == 12
+    assert len(found) == 15
     assert all(list(one) == KEYS for one in found)
     assert all(one["ours"] >= 0 for one in found if "memory" not in one["name"])
     peerless = {one["name"] for one in found if one["peer"] is None}
