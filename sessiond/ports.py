@@ -78,8 +78,27 @@ class Store(Protocol):
         Only the newest ``keep_facts`` (set when the store is made) are sure to be there.
         """
 
+    def shelf(self, name: str) -> Shelf:
+        """Give the rows of somebody's own, such as a dialect's; it works while the store is open."""
+
     def close(self) -> Deferred[None]:
         """Finish what was begun, then let go of everything. Calling it twice does no harm."""
+
+
+class Shelf(Protocol):
+    """Small rows by their names, kept where sessions are kept. Calls take effect in their order, saves included.
+
+    Each fails with :class:`sessiond.core.errors.StoreError` where nothing of it was done.
+    """
+
+    def get(self, name: str) -> Deferred[bytes | None]:
+        """Give a row; ``None`` where there is none."""
+
+    def put(self, name: str, value: bytes) -> Deferred[None]:
+        """Keep a row in place of what it was; fires when it would survive a power cut."""
+
+    def remove(self, name: str) -> Deferred[None]:
+        """Drop a row (unknown ones too); fires as ``put`` does."""
 
 
 class Bus(Protocol):

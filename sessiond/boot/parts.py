@@ -142,7 +142,8 @@ def assemble(
     genius2 = None
     if config.genius2 is not None:
         bulletins = Bulletins(config.tunnel, reactor, clock)
-        genius2 = Genius2Faces(config.genius2, broker, tunnels.greeting, bulletins, instance.folder)
+        shelf = store.shelf("genius2")
+        genius2 = Genius2Faces(config.genius2, broker, tunnels.greeting, bulletins, instance.folder, shelf)
         bus.subscribe(genius2.hear)
     hoops = None
     if config.hoops is not None:

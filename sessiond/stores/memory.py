@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import islice
+from typing import TypeVar
 
 from twisted.internet.defer import Deferred, fail, succeed
 
 from sessiond.core.errors import StoreError
 from sessiond.core.facts import Fact, StoredFact
 from sessiond.core.session import Session
+
+T = TypeVar("T")
 
 
 class MemoryStore:
@@ -24,6 +28,7 @@ class MemoryStore:
     def __init__(self, keep_facts: int = 100_000) -> None:
         self._sessions: dict[str, Session] = {}
         self._facts: deque[StoredFact] = deque(maxlen=keep_facts)
+        self._shelves: dict[str, dict[str, bytes]] = {}
         self._offset = 0
         self._is_open = False
 
@@ -54,6 +59,10 @@ class MemoryStore:
         start = max(0, after + 1 - oldest)
         return succeed(list(islice(self._facts, start, start + max(0, limit))))
 
+    def shelf(self, name: str) -> MemoryShelf:
+        """Give the rows of somebody's own."""
+        return MemoryShelf(self._shelves.setdefault(name, {}), lambda: self._is_open)
+
     def close(self) -> Deferred[None]:
         """Take nothing more until the next ``open``."""
         self._is_open = False
@@ -64,3 +73,31 @@ class MemoryStore:
         self._offset += len(stored)
         self._facts.extend(stored)
         return stored
+
+
+class MemoryShelf:
+    """The :class:`sessiond.ports.Shelf` of such a store.
+
+    :param is_open: says whether that takes anything.
+    """
+
+    def __init__(self, rows: dict[str, bytes], is_open: Callable[[], bool]) -> None:
+        self._rows, self._is_open = rows, is_open
+
+    def get(self, name: str) -> Deferred[bytes | None]:
+        """Give a row."""
+        return self._done(lambda: self._rows.get(name))
+
+    def put(self, name: str, value: bytes) -> Deferred[None]:
+        """Keep a row."""
+        return self._done(lambda: self._rows.__setitem__(name, value))
+
+    def remove(self, name: str) -> Deferred[None]:
+        """Drop a row."""
+        return self._done(partial(self._drop, name))
+
+    def _drop(self, name: str) -> None:
+        self._rows.pop(name, None)
+
+    def _done(self, call: Callable[[], T]) -> Deferred[T]:
+        return succeed(call()) if self._is_open() else fail(StoreError("the store is not open"))

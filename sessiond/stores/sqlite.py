@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Protocol, TypeVar
 
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import IReactorFromThreads
@@ -17,6 +18,15 @@ from sessiond.stores.opening import connect, schema_steps
 from sessiond.stores.rows import fact_row_of, row_of
 from sessiond.stores.tables import Tables
 from sessiond.stores.writer import Writer
+
+T = TypeVar("T")
+
+
+class Call(Protocol):
+    """Has something done in the file's thread."""
+
+    def __call__(self, call: Callable[[Tables], T]) -> Deferred[T]:
+        """Give what it comes to."""
 
 
 class SqliteStore:
@@ -62,9 +72,11 @@ class SqliteStore:
 
     def facts(self, after: int, limit: int) -> Deferred[list[StoredFact]]:
         """Give up to ``limit`` facts behind the offset ``after``, oldest first; saves called before are in."""
-        if self._writer is None:
-            return fail(StoreError("the store is not open"))
-        return self._writer.read(lambda tables: tables.facts(after, limit))
+        return self._read(lambda tables: tables.facts(after, limit))
+
+    def shelf(self, name: str) -> SqliteShelf:
+        """Give the rows of somebody's own."""
+        return SqliteShelf(name, self._read, self._write)
 
     def close(self) -> Deferred[None]:
         """Finish the saves that wait, put everything into the one file and let go of it."""
@@ -85,10 +97,33 @@ class SqliteStore:
         self._writer = None
         return failure
 
-    def _write(self, call: Callable[[Tables], list[StoredFact]]) -> Deferred[list[StoredFact]]:
-        if self._writer is None:
-            return fail(StoreError("the store is not open"))
-        return self._writer.write(call)
+    def _read(self, call: Callable[[Tables], T]) -> Deferred[T]:
+        return fail(StoreError("the store is not open")) if self._writer is None else self._writer.read(call)
+
+    def _write(self, call: Callable[[Tables], T]) -> Deferred[T]:
+        return fail(StoreError("the store is not open")) if self._writer is None else self._writer.write(call)
+
+
+class SqliteShelf:
+    """The :class:`sessiond.ports.Shelf` of such a store.
+
+    :param read: has something read behind every write so far; ``write`` has it done in a transaction.
+    """
+
+    def __init__(self, name: str, read: Call, write: Call) -> None:
+        self._name, self._read, self._write = name, read, write
+
+    def get(self, name: str) -> Deferred[bytes | None]:
+        """Give a row."""
+        return self._read(lambda tables: tables.row(self._name, name))
+
+    def put(self, name: str, value: bytes) -> Deferred[None]:
+        """Keep a row."""
+        return self._write(lambda tables: tables.put_row(self._name, name, value))
+
+    def remove(self, name: str) -> Deferred[None]:
+        """Drop a row."""
+        return self._write(lambda tables: tables.drop_row(self._name, name))
 
 
 def _stored(offsets: list[int], facts: Sequence[Fact]) -> list[StoredFact]:

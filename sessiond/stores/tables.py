@@ -1,4 +1,4 @@
-"""The SQL of sessions and facts, on one SQLite connection and in its thread."""
+"""The SQL of sessions, facts and shelves, on one SQLite connection and in its thread."""
 
 from __future__ import annotations
 
@@ -21,6 +21,10 @@ _ADD = "INSERT INTO facts (type, session_id, service, owner, at, version, data) 
 _FACTS = """
     SELECT "offset", type, session_id, service, owner, at, version, data FROM facts
     WHERE "offset" > ? ORDER BY "offset" LIMIT ?
+"""
+_SHELVE = """
+    INSERT INTO shelves (shelf, name, value) VALUES (?, ?, ?)
+    ON CONFLICT (shelf, name) DO UPDATE SET value = excluded.value
 """
 # Two queries of one row each: asked for both at once, SQLite reads the whole table.
 _SPAN = 'SELECT (SELECT min("offset") FROM facts), (SELECT max("offset") FROM facts)'
@@ -58,6 +62,19 @@ class Tables:
         """Read up to ``limit`` facts behind the offset ``after``, oldest first."""
         found = self.connection.execute(_FACTS, (after, max(0, limit)))
         return [fact_of(offset, FactRow(*columns)) for offset, *columns in found]
+
+    def row(self, shelf: str, name: str) -> bytes | None:
+        """Read a row of somebody's own."""
+        found = self.connection.execute("SELECT value FROM shelves WHERE shelf = ? AND name = ?", (shelf, name))
+        return next((bytes(value) for (value,) in found), None)
+
+    def put_row(self, shelf: str, name: str, value: bytes) -> None:
+        """Write a row of somebody's own."""
+        self.connection.execute(_SHELVE, (shelf, name, value))
+
+    def drop_row(self, shelf: str, name: str) -> None:
+        """Delete a row of somebody's own."""
+        self.connection.execute("DELETE FROM shelves WHERE shelf = ? AND name = ?", (shelf, name))
 
     def prune(self) -> None:
         """Delete the oldest facts if there are many too many, ``2 * PRUNE_ROWS`` at most."""

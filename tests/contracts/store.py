@@ -2,11 +2,11 @@
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from typing import Protocol
+from typing import Any, Protocol
 
 import pytest
 from attrs import evolve
-from twisted.internet.defer import gatherResults
+from twisted.internet.defer import Deferred, gatherResults
 
 from sessiond.core.errors import StoreError
 from sessiond.core.facts import Fact, FactType, StoredFact
@@ -240,6 +240,42 @@ class StoreContract:
             assert [each.fact for each in await saved] == [fact(1, 1)]
 
     @within(LIMIT_S)
+    async def test_keeps_rows(self, make_store: MakeStore) -> None:
+        """A shelf has rows of its own, keeps the last of each, and they outlive the store; so does their end."""
+        store, odd = make_store(), bytes(range(256))
+        async with opened(store):
+            mine, other = store.shelf("mine"), store.shelf("other")
+            puts = [
+                mine.put("a", b"1"),
+                other.put("a", b"2"),
+                mine.put("b", odd),
+                mine.put("a", b"3"),
+                mine.put("", b""),
+            ]
+            assert await gatherResults(puts) == [None] * 5
+            assert [await shelf.get("a") for shelf in (mine, other)] == [b"3", b"2"]
+            await gatherResults([other.remove("a"), other.remove("unknown")])
+            assert await other.get("a") is None
+            await mine.put("c", b"4")
+            await mine.remove("c")
+        again = make_store()
+        async with opened(again):
+            found = [await again.shelf("mine").get(name) for name in ("a", "b", "", "c")]
+            assert found == [b"3", odd, b"", None]
+            assert await again.shelf("other").get("a") is None
+            assert await again.shelf("mine' OR 1=1 --").get("a") is None
+
+    @within(LIMIT_S)
+    async def test_rows_stand_behind_saves(self, make_store: MakeStore) -> None:
+        """What is read of a shelf has all that was put before, though nobody waited."""
+        store = make_store()
+        async with opened(store):
+            shelf = store.shelf("mine")
+            puts = [shelf.put("n", str(number).encode()) for number in range(100)]
+            assert await shelf.get("n") == b"99"
+            await gatherResults(puts)
+
+    @within(LIMIT_S)
     async def test_closes_twice(self, make_store: MakeStore) -> None:
         """Closing is harmless again, at the same time, and without opening."""
         store = make_store()
@@ -271,7 +307,12 @@ class KeepingContract(StoreContract):
         """Before it is opened and after it is closed, a store fails whatever it is asked."""
         store = make_store()
         for _ in range(2):
-            for call in (store.save(session(), []), store.forget("clock-1", []), store.facts(0, 1)):
+            shelf = store.shelf("mine")
+            calls: tuple[Deferred[Any], ...] = (
+                *(store.save(session(), []), store.forget("clock-1", []), store.facts(0, 1)),
+                *(shelf.get("a"), shelf.put("a", b""), shelf.remove("a")),
+            )
+            for call in calls:
                 with pytest.raises(StoreError, match=r"not open|closed"):
                     await call
             await store.open()

@@ -44,7 +44,12 @@ class Server:
 
     @classmethod
     async def start(
-        cls, place: Place, slots: int = 2, more: str = "", parties: tuple[str, ...] = ("standin",)
+        cls,
+        place: Place,
+        slots: int = 2,
+        more: str = "",
+        parties: tuple[str, ...] = ("standin",),
+        store: str = "memory",
     ) -> "Server":
         """Start it, and wait until it has its parties."""
         folder = place.folder / "parties"
@@ -57,7 +62,7 @@ class Server:
             f"""
 state_dir = "state"
 runtime_dir = "{place.run}"
-store.kind = "memory"
+store.kind = "{store}"
 [listeners.web]
 endpoint = "tcp:{port}:interface=127.0.0.1"
 serves = ["genius2"]
@@ -378,3 +383,17 @@ async def test_files_that_are_no_parties(place: Place) -> None:
             assert why in (await get(server.base + page))[1]
     assert "notes.txt" in (await get(f"{server.base}/partiesrepo"))[1]
     assert len(await server.until(bool)) == 1
+
+
+@within(60)
+async def test_numbers_after_a_kill(place: Place) -> None:
+    """After a kill of the daemon, and of its parties with it, runs have other ids than before."""
+    server = await Server.start(place, store="sqlite")
+    first = [(await get(f"{server.base}/run/standin"))[1].rpartition("/")[2] for _ in range(2)]
+    await server.daemon.stop("KILL")
+    server.daemon = await started(place.folder / "sessiond.toml")
+    await server.until(bool)
+    await server.free(2)
+    second = [(await get(f"{server.base}/run/standin"))[1].rpartition("/")[2] for _ in range(2)]
+    numbers = [int(one.rpartition("_")[2]) for one in (*first, *second)]
+    assert numbers == sorted(set(numbers))

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 from twisted.internet.defer import Deferred, fail, succeed
 
 from sessiond.core.errors import StoreError
 from sessiond.core.facts import Fact, StoredFact
 from sessiond.core.session import Session
+from sessiond.stores.memory import MemoryShelf
+
+T = TypeVar("T")
 
 
 class UnreliableStore:
@@ -22,6 +26,7 @@ class UnreliableStore:
         self.slow = False
         self.kept: dict[str, Session] = {}
         self.history: list[StoredFact] = []
+        self.rows: dict[str, dict[str, bytes]] = {}
         self.writes = 0
         self._waiting: list[Callable[[], None]] = []
 
@@ -40,6 +45,10 @@ class UnreliableStore:
     def facts(self, after: int, limit: int) -> Deferred[list[StoredFact]]:
         """Give facts by offset."""
         return succeed(self.history[after : after + limit])
+
+    def shelf(self, name: str) -> UnreliableShelf:
+        """Give the rows of somebody's own; the disk is as full, and never slow."""
+        return UnreliableShelf(self.rows.setdefault(name, {}), lambda: not self.broken)
 
     def close(self) -> Deferred[None]:
         """Finish what waits."""
@@ -75,3 +84,10 @@ class UnreliableStore:
         stored = [StoredFact(len(self.history) + i, fact) for i, fact in enumerate(facts, 1)]
         self.history.extend(stored)
         return stored
+
+
+class UnreliableShelf(MemoryShelf):
+    """Rows on such a disk."""
+
+    def _done(self, call: Callable[[], T]) -> Deferred[T]:
+        return succeed(call()) if self._is_open() else fail(StoreError("disk full"))

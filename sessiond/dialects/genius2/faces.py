@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -20,10 +19,11 @@ from sessiond.dialects.genius2.entry import Entry
 from sessiond.dialects.genius2.front import Front
 from sessiond.dialects.genius2.host import PartyHost
 from sessiond.dialects.genius2.leaf import Elsewhere, Giving, PlainLeaf, free_of, runs_of
+from sessiond.dialects.genius2.numbering import Numbers
 from sessiond.dialects.genius2.pages import home_of, repository_of
 from sessiond.dialects.genius2.transcripts import Transcripts
 from sessiond.dialects.genius2.words import plain
-from sessiond.ports import RelayLimits
+from sessiond.ports import RelayLimits, Shelf
 from sessiond.web.access import Face
 from sessiond.web.answers import Answer
 from sessiond.ws.bulletin import Bulletins, Text
@@ -31,7 +31,6 @@ from sessiond.ws.greeting import Host
 
 RUNNING_S = 1.0
 """How often the list of runs is told to those who listen, beside every change."""
-NUMBER = re.compile(r"_(\d{1,15})$", re.ASCII)
 
 Greeter = Callable[[Host, RelayLimits], IResource]
 Find = Callable[[Sequence[bytes], Request], IResource | None]
@@ -45,17 +44,20 @@ class Genius2Faces:
     :param greeting: makes the resource that greets clients.
     :param bulletins: lets those in who listen to lists.
     :param state: where transcripts are kept.
+    :param shelf: keeps what must outlive the daemon.
     """
 
-    def __init__(self, settings: Genius2, broker: Broker, greeting: Greeter, bulletins: Bulletins, state: Path) -> None:
+    def __init__(
+        self, settings: Genius2, broker: Broker, greeting: Greeter, bulletins: Bulletins, state: Path, shelf: Shelf
+    ) -> None:
         self._broker, self._greeting, self._bulletins = broker, greeting, bulletins
-        self._number: int | None = None
         self._timer: IDelayedCall | None = None
         self._warned: set[str] = set()
         self.fronts: list[Front] = []
+        numbers = Numbers(shelf)
         for context in settings.contexts:
             kept = Transcripts(state / "transcripts" / context.name, context.transcript_bytes)
-            self.fronts.append(Front(context, broker, self._next, kept if context.transcript else None))
+            self.fronts.append(Front(context, broker, numbers, kept if context.transcript else None))
 
     def start(self) -> None:
         """Begin to look for parties."""
@@ -80,15 +82,6 @@ class Genius2Faces:
         self._timer = self._broker.clock.call_later(RUNNING_S, self._tick)
         for front in self.fronts:
             front.running.post()
-
-    def _next(self) -> int:
-        """Give the number of the next run: behind all that are on record."""
-        if self._number is None:
-            pools = {front.context.pool for front in self.fronts}
-            ours = [NUMBER.search(one.id) for one in self._broker.sessions() if one.pool in pools]
-            self._number = max((int(found[1]) for found in ours if found is not None), default=0)
-        self._number += 1
-        return self._number
 
     # -- what is where -----------------------------------------------------------------------------------------------
 

@@ -19,6 +19,7 @@ from sessiond.core.facts import Fact, FactType
 from sessiond.core.session import Session
 from sessiond.core.values import Deadline, Reason, State
 from sessiond.dialects.genius2.folder import Folder, Party
+from sessiond.dialects.genius2.numbering import Numbers
 from sessiond.dialects.genius2.parties import stem_of
 from sessiond.dialects.genius2.sniffing import Inform, inform_of, read_progress
 from sessiond.dialects.genius2.transcripts import Transcripts
@@ -67,7 +68,7 @@ class Run:
 class Front:
     """A context.
 
-    :param new_number: gives the number of the next run.
+    :param numbers: of runs, shared with the other contexts.
     :param transcripts: keeps the messages of runs; ``None`` where they are not kept.
     :ivar available: the list of parties; ``running`` that of runs.
     """
@@ -76,14 +77,14 @@ class Front:
         self,
         context: PartyContext,
         broker: Broker,
-        new_number: Callable[[], int],
+        numbers: Numbers,
         transcripts: Transcripts | None = None,
     ) -> None:
         self.context, self.broker = context, broker
         self.available, self.running = Bulletin(), Bulletin()
         self.folder = Folder(context, broker, self.available.post)
         self.runs: dict[str, Run] = {}
-        self._new_number, self.transcripts = new_number, transcripts
+        self._numbers, self.transcripts = numbers, transcripts
         self._refused = 0
         self._ends: tuple[tuple[str, int, bool], ...] = ()
         self._waiting: list[Deferred[None]] = []
@@ -139,7 +140,7 @@ class Front:
         service = party.service
         if service is None:
             raise Refused(Code.UNKNOWN_SERVICE)
-        session_id = f"{stem_of(party.name)}_{self._new_number()}"
+        session_id = f"{stem_of(party.name)}_{await self._numbers.next()}"
         now = self.now_ms()
         # Known before anything is saved: those who are refused meanwhile count with it.
         self.runs[session_id] = Run(party.name, now, now + int(self.context.setup_s * 1000), caller=caller)

@@ -70,7 +70,8 @@ class Transcripts:
     def _begin(self, run: str) -> int:
         try:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            for name in self.kept()[MOST_KEPT - 1 :]:
+            # One of the same name is there where the store forgets with the daemon.
+            for name in (run, *self.kept()[MOST_KEPT - 1 :]):
                 (self._folder / name).unlink(missing_ok=True)
         except OSError as error:
             log.error("{folder}: no transcript: {why}", folder=self._folder, why=error.strerror)
