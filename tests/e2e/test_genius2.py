@@ -4,7 +4,7 @@ import hashlib
 import json
 import sys
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,19 +12,14 @@ import pytest
 from attrs import define
 
 from sessiond.launchers.procfs import children_of, stat_of
-from tests.daemon import ROOT, Daemon, end_all, free_port, started
+from tests.daemon import ROOT, Daemon, free_port, started
 from tests.dialects.genius2.referee import JAVA_ACCEPT, Referee, Refused, Socket, connect, get, sleep
 from tests.e2e.places import Place
 from tests.reactor import within
 
+pytestmark = pytest.mark.usefixtures("site_ends")
+
 STANDIN = ROOT / "tests" / "dialects" / "genius2" / "programs" / "standin.py"
-
-
-@pytest.fixture(autouse=True)
-def _no_daemon_left() -> Iterator[None]:
-    """End what a test has started."""
-    yield
-    end_all()
 
 
 def descriptor(**env: str) -> str:
