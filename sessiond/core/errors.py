@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import Enum
 
 from attrs import frozen
@@ -179,6 +180,12 @@ REPEATED_CHARACTERS = 23
 def repeated(name: str) -> str:
     """Repeat a name that a client has sent, for a refusal's detail."""
     return repr(name) if len(name) <= REPEATED_CHARACTERS else f"of {len(name)} characters"
+
+
+def last_error(lines: Sequence[str], otherwise: str = "") -> str:
+    """Give the last unindented line of a program's output: the exception itself, in Python and in Java."""
+    unindented = (line.strip() for line in reversed(lines) if line.strip() and not line[0].isspace())
+    return next(unindented, otherwise)
 
 
 class NoTransition(Exception):

@@ -9,6 +9,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IPushProducer
 from zope.interface import implementer
 
+from sessiond.core.errors import last_error
 from sessiond.core.events import Event, Exited, Failed, Gone
 from sessiond.core.services import Service
 from sessiond.core.session import Session
@@ -18,6 +19,8 @@ from sessiond.ports import Child, Clock, Described, Launcher
 ANSWER_S = 10.0
 """How long a program may take for one answer."""
 ANSWER_BYTES = 64 * 1024
+TAIL_LINES = 100
+"""How much of what it wrote last is searched for the error."""
 
 
 @implementer(IPushProducer)
@@ -81,12 +84,11 @@ class Asked:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        tail = self._child.tail(1)
+        error = last_error(self._child.tail(TAIL_LINES))
         self._child.tidy()
         if not self._exit.clean and not self._cause:
             how = f"signal {self._exit.signal}" if self._exit.signal is not None else f"status {self._exit.code}"
-            last = f": {tail[0]}" if tail else ""
-            self._cause = f"{self._question} ended with {how}{last}"
+            self._cause = f"{self._question} ended with {how}{': ' if error else ''}{error}"
         if not self.done.called:
             self.done.callback(self._cause or bytes(self._said))
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NoReturn
 
+JACKSON = "/usr/share/java/jackson-databind.jar"
 FONT = "/usr/share/fonts/truetype/dejavu/DejaVuSansMono.ttf"
 
 PACKAGES: Mapping[str, str] = {
@@ -29,6 +30,8 @@ PACKAGES: Mapping[str, str] = {
     "ip": "iproute2",
     "nginx": "nginx-light",
     "haproxy": "haproxy",
+    "javac": "default-jdk-headless",
+    JACKSON: "libjackson2-databind-java",
 }
 """Program (found on the PATH) or file, and the Debian package that brings it."""
 

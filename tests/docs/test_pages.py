@@ -11,7 +11,7 @@ from sessiond import ports
 from tests.docs.documents import ALL, ROOT, page, tables, words
 
 DOCUMENTS = pytest.mark.parametrize("document", ALL, ids=lambda path: str(path.name))
-OF_OURS = re.compile(r"(?:sessiond|tests|docs|etc|systemd|clients|newsfragments)/[\w./-]*")
+OF_OURS = re.compile(r"(?:sessiond|contrib|tests|docs|etc|systemd|clients|newsfragments)/[\w./-]*")
 
 
 def top_level() -> set[str]:

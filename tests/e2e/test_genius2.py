@@ -14,6 +14,8 @@ from attrs import define
 from sessiond.launchers.procfs import children_of, stat_of
 from tests.daemon import ROOT, Daemon, free_port, started
 from tests.dialects.genius2.referee import JAVA_ACCEPT, Referee, Refused, Socket, connect, get, sleep
+from tests.docs.documents import blocks
+from tests.docs.documents import page as document
 from tests.e2e.places import Place
 from tests.reactor import within
 
@@ -392,3 +394,32 @@ async def test_numbers_after_a_kill(place: Place) -> None:
     second = [(await get(f"{server.base}/run/standin"))[1].rpartition("/")[2] for _ in range(2)]
     numbers = [int(one.rpartition("_")[2]) for one in (*first, *second)]
     assert numbers == sorted(set(numbers))
+
+
+@within(60)
+async def test_the_party_of_the_documents(place: Place) -> None:
+    """The party that the documents write in twenty lines is in the list within three seconds, and plays."""
+    server = await Server.start(place, parties=())
+    text = document("genius2")
+    (program, *_), (descriptor, *_) = blocks(text, "python"), blocks(text, "json")
+    assert len(program.text.strip().splitlines()) <= 20
+    began = time.monotonic()
+    (server.folder / "easy.py").write_text(program.text, "utf-8")
+    (server.folder / "easy.json").write_text(descriptor.text, "utf-8")
+    [party] = await server.until(bool)
+    listed_s = time.monotonic() - began
+    assert (party["uri"], party["capabilities"]["behaviours"]) == (f"{server.base}/run/easy", ["SAOP"])
+    assert party["description"] == "Takes the first offer that it gets."
+    socket = await server.run("easy")
+    socket.say(Referee([]).settings(0))
+    socket.say({"YourTurn": {}})
+    assert json.loads(await socket.next()) == {"Offer": {"actor": "partya_0", "bid": {"issuevalues": {"price": "1"}}}}
+    bid = {"issuevalues": {"price": "7"}}
+    socket.say({"ActionDone": {"action": {"Offer": {"actor": "partyb_1", "bid": bid}}}})
+    socket.say({"YourTurn": {}})
+    assert json.loads(await socket.next()) == {"Accept": {"actor": "partya_0", "bid": bid}}
+    socket.say({"Finished": {"agreements": {}}})
+    socket.sendClose(1000)
+    assert await socket.closed == (1000, None)
+    await server.free(2)
+    print(f"in the list after {listed_s:.1f} s")  # noqa: T201

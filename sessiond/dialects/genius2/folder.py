@@ -36,7 +36,8 @@ AT_ONCE = 2
 """How many parties are asked of themselves side by side."""
 FILE_BYTES = 64 * 1024
 DESCRIPTOR = "json"
-QUESTIONS = ("capabilities", "description")
+QUESTIONS, RUN = ("capabilities", "description"), "run"
+"""What stands behind a party's command: it is to say what it is, or to play (spec 8)."""
 MANIFEST = "META-INF/MANIFEST.MF"
 GROUP = "genius2"
 """Whose services they are: callers of the API start them only where their token names this group."""
@@ -239,7 +240,8 @@ class Folder:
         before = self.parties.get(party.name)
         self.parties[party.name] = party
         if party.service is not None:
-            self._broker.put_service(evolve(party.service, questions=()))
+            runs = evolve(party.service, command=(*party.service.command, RUN), questions=())
+            self._broker.put_service(runs)
         elif before is not None and before.service is not None:
             self._broker.remove_service(before.service.name)
         if party.why:

@@ -13,7 +13,7 @@ from twisted.logger import Logger
 from sessiond.broker import Broker, Request
 from sessiond.config import PartyContext
 from sessiond.core.effects import Verdict
-from sessiond.core.errors import Code, Refused
+from sessiond.core.errors import Code, Refused, last_error
 from sessiond.core.events import ClientDone, Event, SetDeadline
 from sessiond.core.facts import Fact, FactType
 from sessiond.core.session import Session
@@ -23,7 +23,7 @@ from sessiond.dialects.genius2.numbering import Numbers
 from sessiond.dialects.genius2.parties import stem_of
 from sessiond.dialects.genius2.sniffing import Inform, inform_of, read_progress
 from sessiond.dialects.genius2.transcripts import Transcripts
-from sessiond.dialects.genius2.words import cannot_start, closed_for, last_error, one_line, plain, retry_at
+from sessiond.dialects.genius2.words import cannot_start, closed_for, one_line, plain, retry_at
 from sessiond.ports import Close, Direction
 from sessiond.web.answers import Answer
 from sessiond.ws.bulletin import Bulletin

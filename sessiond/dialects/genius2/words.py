@@ -56,9 +56,3 @@ def closed_for(reason: Reason | None, error: str, setup_s: float) -> Close:
         case Reason.RELEASED:
             return Close(1001, "ended by the operator")
     return Close(1000, "over" if reason is None else reason.value)
-
-
-def last_error(lines: list[str], otherwise: str) -> str:
-    """Give the last unindented line of a program's output: the exception itself, in Python and in Java."""
-    unindented = (line.strip() for line in reversed(lines) if line.strip() and not line[0].isspace())
-    return next(unindented, otherwise)

@@ -1,0 +1,6 @@
+package tudelft.utilities.listener;
+
+/** Hears. */
+public interface Listener<T> {
+    void notifyChange(T data);
+}
