@@ -48,10 +48,18 @@ class Told:
 class Hall(Indoors):
     """The server, with one party for each name.
 
-    :param settings: of its one context.
+    :param others: contexts beside the first.
+    :param settings: of the first one.
     """
 
-    def __init__(self, folder: Path, *names: str, caps: Caps | None = None, **settings: Any) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *names: str,
+        caps: Caps | None = None,
+        others: tuple[PartyContext, ...] = (),
+        **settings: Any,
+    ) -> None:
         self.reactor: Any = MemoryReactorClock()
         self.clock = SteadyClock(self.reactor, self.reactor.seconds, 1_000_000.0)
         self.launcher = FakeLauncher(self.reactor)
@@ -61,13 +69,14 @@ class Hall(Indoors):
             (folder / f"{name}.json").write_text(json.dumps(DESCRIPTOR), "utf-8")
         defaults: dict[str, Any] = {"paths": ("/partiesserver", "/partiesserver-2.0.0"), "slots": 2}
         self.context = PartyContext("main", folder=folder, **{**defaults, **settings})
-        catalogue = Catalogue({}, {self.context.pool: Pool(self.context.pool, self.context.slots)}, caps or Caps())
+        contexts = (self.context, *others)
+        catalogue = Catalogue({}, {one.pool: Pool(one.pool, one.slots) for one in contexts}, caps or Caps())
         launchers: Any = {"process": self.launcher}
         self.broker = Broker(catalogue, self.store, bus, launchers, AnyLease(), SystemEntropy(), self.clock)
         result_of(Deferred.fromCoroutine(self.broker.open()))
         self.tunnels = Tunnels(self.broker, Access(()).check_origin, RelayLimits(), self.reactor, self.clock)
         bulletins = Bulletins(RelayLimits(), self.reactor, self.clock)
-        settled = Genius2((self.context,))
+        settled = Genius2(contexts)
         shelf = self.store.shelf("genius2")
         self.faces = Genius2Faces(settled, self.broker, self.tunnels.greeting, bulletins, folder / "state", shelf)
         bus.subscribe(self.faces.hear)
