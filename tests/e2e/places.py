@@ -1,5 +1,6 @@
 """Where a test's daemon lives: its folders and its configuration, and what must be left of it in the end: nothing."""
 
+import itertools
 import json
 import os
 import signal
@@ -8,7 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
-from attrs import frozen
+from attrs import field, frozen
 
 from sessiond.launchers.procfs import send
 from tests.e2e.running import launched_below, until
@@ -32,10 +33,12 @@ class Place:
 
     :ivar folder: of the configuration and the state.
     :ivar run: of sockets: pytest's own folders are too deep for their paths.
+    :ivar number: tells it from those of other tests.
     """
 
     folder: Path
     run: Path
+    number: int = field(factory=itertools.count().__next__)
 
     @property
     def config(self) -> Path:
@@ -51,8 +54,11 @@ class Place:
 
     @property
     def ports(self) -> tuple[int, int]:
-        """Give the range of ports that the services may use, outside the ephemeral range."""
-        first = 21000 + os.getpid() % 500 * PORTS
+        """Give the range of ports that the services may use, outside the ephemeral range.
+
+        It is another for each test: of a test that ended badly a port may rest for a minute.
+        """
+        first = 21000 + (os.getpid() + self.number) % 500 * PORTS
         return first, first + PORTS - 1
 
     def configure(
