@@ -1,0 +1,208 @@
+"""The program around an application: its listener, its links, its pages, and the time after which nobody wants it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+from attrs import frozen
+from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import serverFromString
+from twisted.internet.interfaces import IDelayedCall, IListeningPort
+from twisted.logger import Logger
+from twisted.web.resource import IResource, NoResource, Resource
+from twisted.web.server import Request
+from twisted.web.static import File
+from twisted.web.util import Redirect
+
+from sessiond.clock import SteadyClock
+from sessiond.core.errors import Code, Refused
+from sessiond.rpc import LinkProtocol, ServerProtocol, run
+from sessiond.web.bodies import header
+from sessiond.web.door import Door, DoorSite
+from sessiond.ws.rpc.endpoint import Endpoint, Secret
+from sessiond.ws.rpc.link import Link
+from sessiond.ws.rpc.methods import Methods
+from sessiond.ws.rpc.resource import LinkResource
+from sessiond.ws.rpc.values import Message
+
+READY, READY_VARIABLE = "wslink: Starting factory", "WSLINK_READY_MSG"
+"""What launchers wait for; the variable says something else, or nothing."""
+
+log = Logger()
+
+
+@frozen
+class Settings:
+    """How an application is served.
+
+    :ivar endpoint: a Twisted endpoint string.
+    :ivar secret: what clients must know.
+    :ivar timeout_s: after how long without a client it ends; 0: never.
+    :ivar content: a folder of pages, or empty.
+    :ivar origins: of pages that may connect; none: all.
+    """
+
+    endpoint: str
+    secret: str
+    timeout_s: float = 300.0
+    content: str = ""
+    debug: bool = False
+    auth_bytes: int = 512
+    origins: tuple[str, ...] = ()
+
+
+class Serving:
+    """One run of an application, its :class:`sessiond.rpc.Server`."""
+
+    def __init__(self, reactor: Any, application: ServerProtocol, settings: Settings) -> None:
+        self._reactor, self._application, self._settings = reactor, application, settings
+        self._clock = SteadyClock(reactor)
+        self._methods = Methods()
+        self._secret = Secret(settings.secret)
+        self._timer: IDelayedCall | None = None
+        self._port: IListeningPort | None = None
+        self.endpoint = Endpoint(
+            self._clock,
+            self._methods,
+            self,
+            auth_bytes=settings.auth_bytes,
+            shows_traces=settings.debug,
+            awaited=run,
+            exits=lambda delay_s: self.stop(),
+            connected=self._connected,
+            left=self._left,
+        )
+
+    @property
+    def secret(self) -> str:
+        """Give what clients must know."""
+        return self._secret.secret
+
+    @secret.setter
+    def secret(self, secret: str) -> None:
+        self._secret.secret = secret
+
+    # -- its life ----------------------------------------------------------------------------------------------------
+
+    async def start(self, environment: Mapping[str, str] = os.environ) -> None:
+        """Listen, and say so.
+
+        :raises OSError: the address is taken, or none.
+        """
+        self._application.attach(self)
+        site = DoorSite(self._root(), self._reactor, Door())
+        self._port = await serverFromString(self._reactor, self._settings.endpoint).listen(site)
+        self._reactor.addSystemEventTrigger("before", "shutdown", lambda: Deferred.fromCoroutine(self.close()))
+        self._wait_for_clients()
+        ready = environment.get(READY_VARIABLE, READY)
+        if ready:
+            sys.stdout.write(f"{ready}\n")
+            sys.stdout.flush()
+
+    def stop(self) -> None:
+        """End the program, once replies are on their way."""
+        self._reactor.callLater(0.0, self._reactor.stop)
+
+    async def close(self) -> None:
+        """Close every client, and wait a moment until they have heard it."""
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
+        if self._port is not None:
+            await Deferred.fromCoroutine(_awaited(self._port.stopListening()))
+        self.endpoint.close()
+        gone: Deferred[None] = Deferred()
+        for tenth in range(1, 21):
+            self._reactor.callLater(tenth / 10, self._look_whether_gone, gone, tenth == 20)
+        self._look_whether_gone(gone, late=False)
+        await gone
+
+    def _look_whether_gone(self, gone: Deferred[None], late: bool) -> None:
+        if not gone.called and (late or not self.endpoint.links):
+            gone.callback(None)
+
+    # -- its clients -------------------------------------------------------------------------------------------------
+
+    def add(self, protocol: LinkProtocol) -> None:
+        """Offer what a protocol has."""
+        protocol.init(self, self._application.shared)
+        self._methods.add(protocol)
+
+    def remove(self, protocol: LinkProtocol) -> None:
+        """Offer it no more."""
+        self._methods.remove(protocol)
+
+    async def knows(self, hello: Message, link: Link) -> object:
+        """Ask the hooks of the protocols where there are some, all of whom must agree; else compare the secret."""
+        hooks = [getattr(protocol, "validateToken", None) for protocol in self._application.getLinkProtocols()]
+        asked = [hook for hook in hooks if hook is not None]
+        if not asked:
+            return await self._secret.knows(hello, link)
+        for hook in asked:
+            if await run(hook(hello.get("secret"), link.client_id)) is not True:
+                return None
+        return True
+
+    def _connected(self, link: Link) -> None:
+        self._stop_timer()
+        for protocol in self._application.getLinkProtocols():
+            protocol.onConnect(link.request, link.client_id)
+
+    def _left(self, link: Link) -> None:
+        if link.is_known:
+            for protocol in self._application.getLinkProtocols():
+                protocol.onClose(link.client_id)
+        if not self.endpoint.known_links:
+            self._wait_for_clients()
+
+    def _wait_for_clients(self) -> None:
+        self._stop_timer()
+        if self._settings.timeout_s > 0:
+            self._timer = self._clock.call_later(self._settings.timeout_s, self._unused)
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
+        self._timer = None
+
+    def _unused(self) -> None:
+        log.info("no client has come for {seconds:g} s", seconds=self._settings.timeout_s)
+        self.stop()
+
+    # -- what is where -----------------------------------------------------------------------------------------------
+
+    def _root(self) -> IResource:
+        links = LinkResource(self.endpoint, self._reactor, self._clock, self._check)
+        pages = File(self._settings.content) if self._settings.content else NoResource()
+        return _Root(links, pages)
+
+    def _check(self, request: Request) -> None:
+        origin = header(request, "Origin")
+        if self._settings.origins and origin is not None and origin not in self._settings.origins:
+            raise Refused(Code.FORBIDDEN, "this origin may not call")
+
+
+class _Root(Resource):
+    """An upgrade is for the links, at whatever path: a proxy in front may have its own. Everything else is a page."""
+
+    def __init__(self, links: IResource, pages: IResource) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._links, self._pages = links, pages
+
+    def getChild(self, path: bytes, request: Request) -> IResource:
+        """Give the links or a page."""
+        if "websocket" in (header(request, "Upgrade") or "").lower():
+            request.postpath = []
+            return self._links
+        if path == b"" and not request.postpath:
+            query = request.uri.partition(b"?")[2]
+            return Redirect(b"index.html" + (b"?" + query if query else b""))
+        found: IResource = self._pages.getChildWithDefault(path, request)
+        return found
+
+
+async def _awaited(value: Any) -> None:
+    if isinstance(value, Deferred):
+        await value

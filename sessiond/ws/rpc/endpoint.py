@@ -1,0 +1,247 @@
+"""All links of one endpoint: what they can call, who they may be, and what is published to them."""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Protocol
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall
+from twisted.logger import Logger
+
+from sessiond.core.errors import repeated
+from sessiond.entropy import SystemEntropy
+from sessiond.ports import Clock
+from sessiond.tunnel.frames import Opcode, head
+from sessiond.ws.rpc import packed, text
+from sessiond.ws.rpc.link import Generation, Link, Socket
+from sessiond.ws.rpc.methods import Methods
+from sessiond.ws.rpc.values import Message, check_topic, publication_of
+
+AUTH_BYTES, AUTH_TEXT_BYTES = 512, 8192
+TEXT_BYTES = 64 << 20
+WAITING_BYTES = 64 << 20
+"""How much may wait for a client that takes no bytes."""
+TOPICS_KEPT, UNKNOWN_KEPT = 1000, 100
+LETTERS = "abcdefghijklmnopqrstuvwxyz"
+
+log = Logger()
+
+
+class Guard(Protocol):
+    """Who decides which clients are known."""
+
+    async def knows(self, hello: Message, link: Link) -> object:
+        """Give who a client is by what it says in its hello; ``None`` where it is nobody."""
+
+
+class Secret:
+    """Knows whoever has one secret."""
+
+    def __init__(self, secret: str) -> None:
+        self.secret = secret
+
+    async def knows(self, hello: Message, link: Link) -> object:
+        """Compare."""
+        said = hello.get("secret")
+        if not isinstance(said, str):
+            return None
+        same = hmac.compare_digest(said.encode("utf-8", "replace"), self.secret.encode("utf-8", "replace"))
+        return True if same else None
+
+
+class Endpoint:
+    """One endpoint.
+
+    :param guard: knows clients.
+    :param left: is called with each client that has gone.
+    :param awaited: runs coroutines of methods.
+    :param connected: is called with each client that has become known.
+    :param exits: ends what the endpoint belongs to, so many seconds from now.
+    :ivar last_active: the client whose call was begun last.
+    """
+
+    def __init__(
+        self,
+        clock: Clock,
+        methods: Methods,
+        guard: Guard,
+        *,
+        auth_bytes: int = AUTH_BYTES,
+        auth_text_bytes: int = AUTH_TEXT_BYTES,
+        text_bytes: int = TEXT_BYTES,
+        waiting_bytes: int = WAITING_BYTES,
+        limits: packed.Limits | None = None,
+        shows_traces: bool = False,
+        awaited: Callable[[Coroutine[Any, Any, Any]], Deferred[Any]] = Deferred.fromCoroutine,
+        exits: Callable[[float], object] = lambda delay_s: None,
+        connected: Callable[[Link], object] = lambda link: None,
+        left: Callable[[Link], object] = lambda link: None,
+    ) -> None:
+        self.clock, self.methods, self._guard = clock, methods, guard
+        self.auth_bytes, self.auth_text_bytes = auth_bytes, auth_text_bytes
+        self.text_bytes, self.waiting_bytes = text_bytes, waiting_bytes
+        self.limits = packed.Limits() if limits is None else limits
+        self.shows_traces, self._awaited = shows_traces, awaited
+        self._exits, self._connected, self._left = exits, connected, left
+        self._entropy = SystemEntropy()
+        self.links: dict[str, Link] = {}
+        self.last_active: Link | None = None
+        self._keys = self._numbers = 0
+        self._held: list[tuple[str, object, Sequence[Link] | None, bool]] | None = None
+        self._topics: dict[str, None] = {}
+        self._unknown: set[object] = set()
+        self._exiting: IDelayedCall | None = None
+
+    # -- clients -----------------------------------------------------------------------------------------------------
+
+    def open(self, socket: Socket, request: object = None) -> Link:
+        """Take a client whose handshake is done."""
+        link = Link(self, socket, self._client_id(), request)
+        self.links[link.client_id] = link
+        return link
+
+    def _client_id(self) -> str:
+        # The strictest client knows no other characters.
+        return "c" + "".join(LETTERS[int(self._entropy.fraction() * len(LETTERS))] for _ in range(32))
+
+    async def knows(self, hello: Message, link: Link) -> object:
+        """Ask who a client is."""
+        return await self._guard.knows(hello, link)
+
+    def known(self, link: Link) -> None:
+        """A client has said who it is. One that comes while all are to be ended is a page that was loaded anew."""
+        if self._exiting is not None and self._exiting.active():
+            self._exiting.cancel()
+            log.info("link {id} has come: the end that was asked for is taken back", id=link.client_id)
+        self._exiting = None
+        self._connected(link)
+
+    def gone(self, link: Link) -> None:
+        """A client's connection is gone."""
+        if self.links.pop(link.client_id, None) is None:
+            return
+        if self.last_active is link:
+            self.last_active = None
+        self._left(link)
+
+    @property
+    def known_links(self) -> list[Link]:
+        """Give the clients that are known."""
+        return [link for link in self.links.values() if link.is_known]
+
+    def close(self, reason: str = "Server shutdown") -> None:
+        """Close all."""
+        if self._exiting is not None and self._exiting.active():
+            self._exiting.cancel()
+        for link in tuple(self.links.values()):
+            link.end(1001, reason)
+
+    def exit(self, delay_s: float) -> None:
+        """End everything that belongs to the endpoint, as a client asks."""
+        if self._exiting is not None and self._exiting.active():
+            self._exiting.cancel()
+        self._exiting = self.clock.call_later(delay_s, self._exit)
+
+    def _exit(self) -> None:
+        self._exiting = None
+        self.close()
+        self._exits(0.0)
+
+    def call(self, function: Callable[..., Any], args: list[Any], kwargs: dict[str, Any]) -> Any:
+        """Call a method; what it gives may be a value, a Deferred, or a coroutine, which is run."""
+        found = function(*args, **kwargs)
+        return self._awaited(found) if isinstance(found, Coroutine) else found
+
+    # -- publications ------------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def in_call(self, link: Link) -> Iterator[None]:
+        """While a method is begun: what it publishes before it returns stands behind its reply."""
+        self.last_active = link
+        outer, self._held = self._held, []
+        try:
+            yield
+        finally:
+            held, self._held = self._held, outer
+            for topic, value, links, only_newest in held:
+                self._publish(topic, value, links, only_newest)
+
+    def publish(
+        self,
+        topic: str,
+        value: object,
+        client_id: str | None = None,
+        *,
+        skip_last_active: bool = False,
+        only_newest: bool = False,
+    ) -> None:
+        """Tell clients; all that are known, or one.
+
+        :param skip_last_active: leave out the one whose call was begun last.
+        :param only_newest: a client that takes no bytes gets only the last of the topic, once it does.
+        :raises ValueError: the topic is one that clients do not hear.
+        :raises Unencodable: the value can't be written.
+        """
+        check_topic(topic)
+        links: Sequence[Link] | None = None
+        if client_id is not None:
+            links = [link for link in (self.links.get(client_id),) if link is not None]
+        elif skip_last_active and self.last_active is not None:
+            links = [link for link in self.links.values() if link is not self.last_active]
+        if self._held is not None:
+            self._held.append((topic, value, links, only_newest))
+        else:
+            self._publish(topic, value, links, only_newest)
+
+    def _publish(self, topic: str, value: object, links: Sequence[Link] | None, only_newest: bool) -> None:
+        if topic not in self._topics and len(self._topics) < TOPICS_KEPT:
+            self._topics[topic] = None
+        written: dict[Generation | None, bytes] = {}
+        message = publication_of(topic, value)
+        for link in tuple(self.links.values()) if links is None else links:
+            if link.hears(topic, value):
+                if link.generation not in written:
+                    # Once for all clients of a generation: keys of attachments are the endpoint's, not a client's.
+                    written[link.generation] = self.written(link.generation, message)
+                link.publish(topic, written[link.generation], only_newest=only_newest)
+
+    def topics(self) -> list[str]:
+        """Name the topics that have been published to."""
+        return sorted(self._topics)
+
+    def written(self, generation: Generation | None, message: Message) -> bytes:
+        """Write a message as one generation reads it, in whole messages of the WebSocket.
+
+        :raises Unencodable: something in it can't be written.
+        """
+        if generation is Generation.PACKED:
+            self._numbers = self._numbers + 1 & 0xFFFFFFFF
+            frames = packed.encode(message, self._numbers)
+            return b"".join(part for frame in frames for part in (head(Opcode.BINARY, len(frame)), frame))
+        parts = text.encode(message, self._new_key)
+        return b"".join(
+            piece
+            for is_text, part in parts
+            for piece in (head(Opcode.TEXT if is_text else Opcode.BINARY, len(part)), part)
+        )
+
+    def _new_key(self) -> str:
+        key, self._keys = f"wslink_bin{self._keys}", self._keys + 1
+        return key
+
+    # -- what the log is told once -----------------------------------------------------------------------------------
+
+    def note_mismatch(self, client_id: str) -> None:
+        """A client of the newer generation sent text: two libraries do not fit."""
+        if ("text", client_id) not in self._unknown and len(self._unknown) < UNKNOWN_KEPT:
+            self._unknown.add(("text", client_id))
+            log.warn("link {id}: a client that speaks 2.x sent text, which 1.x does: it is ignored", id=client_id)
+
+    def note_unknown(self, method: str | None, client_id: str) -> None:
+        """A client calls what nobody offers."""
+        if method not in self._unknown and len(self._unknown) < UNKNOWN_KEPT:
+            self._unknown.add(method)
+            log.warn("link {id}: there is no method {method}", id=client_id, method=repeated(str(method)))

@@ -1,0 +1,120 @@
+// Drives one of wslink's own clients: drive.cjs PACKAGE URL SECRET prints what each step came to, as JSON.
+"use strict";
+
+const [, , folder, url, secret, exits] = process.argv;
+const { WebSocket: Inner } = require(require.resolve("ws", { paths: [folder] }));
+
+// What a browser gives the client and Node does not.
+class BrowserSocket {
+  constructor(address, protocols) {
+    this.inner = new Inner(address, protocols);
+    this.inner.binaryType = "nodebuffer";
+    this.inner.on("open", () => this.onopen && this.onopen({}));
+    this.inner.on("message", (data, isBinary) => {
+      const held = isBinary ? new Blob([data]) : data.toString("utf8");
+      if (this.onmessage) this.onmessage({ data: held });
+    });
+    this.inner.on("close", (code, reason) => this.onclose && this.onclose({ code, reason: reason.toString() }));
+    this.inner.on("error", (error) => this.onerror && this.onerror(error));
+  }
+  get readyState() { return this.inner.readyState; }
+  // In the order of the calls, as browsers do, though a Blob is read in its own time.
+  send(data) {
+    this.sent = (this.sent || Promise.resolve()).then(async () => {
+      this.inner.send(data instanceof Blob ? Buffer.from(await data.arrayBuffer()) : data);
+    });
+  }
+  close() {
+    this.sent = (this.sent || Promise.resolve()).then(() => this.inner.close());
+  }
+}
+for (const state of ["CONNECTING", "OPEN", "CLOSING", "CLOSED"]) BrowserSocket[state] = Inner[state];
+Object.assign(globalThis, { self: globalThis, window: globalThis, WebSocket: BrowserSocket });
+globalThis.location = { protocol: "http:", hostname: "localhost", port: "80", host: "localhost", pathname: "/" };
+globalThis.document = { baseURI: "http://localhost/" };
+console.log = console.info = console.error = console.warn = () => {};
+
+const loaded = require(process.argv[2] + "/node_modules/" + process.argv[6]);
+const { WebsocketConnection } = loaded.default && loaded.default.WebsocketConnection ? loaded.default : loaded;
+
+function connected(said) {
+  return new Promise((resolve, reject) => {
+    const connection = (WebsocketConnection.default || WebsocketConnection).newInstance({ urls: url, secret: said });
+    connection.onConnectionReady(() => resolve(connection));
+    connection.onConnectionError((error) => reject(error));
+    connection.onConnectionClose((event) => reject(new Error(`closed ${event && event.code}`)));
+    connection.connect();
+  });
+}
+
+async function plain(value) {
+  if (value instanceof Blob) return { bytes: Buffer.from(await value.arrayBuffer()).toString("hex").slice(0, 20), size: value.size };
+  if (value instanceof Uint8Array || value instanceof ArrayBuffer) {
+    const bytes = Buffer.from(value);
+    return { bytes: bytes.toString("hex").slice(0, 20), size: bytes.length };
+  }
+  if (typeof value === "number" && !Number.isFinite(value)) return String(value);
+  if (Array.isArray(value)) return Promise.all(value.map(plain));
+  if (value && typeof value === "object") {
+    const found = {};
+    for (const key of Object.keys(value)) found[key] = await plain(value[key]);
+    return found;
+  }
+  return value === undefined ? null : value;
+}
+
+const told = (result) => process.stdout.write(JSON.stringify(result) + "\n");
+
+async function step(name, action) {
+  try {
+    told({ step: name, result: await plain(await action()) });
+  } catch (error) {
+    told({ step: name, error: { code: error && error.code, message: error && error.message, data: error && error.data } });
+  }
+}
+
+async function main() {
+  await step("wrong", () => Promise.race([connected("wrong"), new Promise((_, no) => setTimeout(no, 20000, new Error("late")))]));
+  const connection = await connected(secret);
+  const session = connection.getSession();
+  await step("add", () => session.call("t.add", [[1, 2, 3, 4, 5]]));
+  await step("echo", () => session.call("t.echo", ["ü", null, 1.5], { k: { deep: [true] } }));
+  await step("odd numbers", () => session.call("t.numbers", []));
+  await step("nothing", () => session.call("t.nothing", []));
+  await step("unknown", () => session.call("myprotocol.mistake.TYPO", []));
+  await step("throw", () => session.call("t.throw", []));
+  await step("notser", () => session.call("t.notser", []));
+  for (const size of [0, 1, 5000000]) await step(`blob ${size}`, () => session.call("t.blob", [size]));
+  for (const size of [0, 1, 5000000]) {
+    const bytes = new Uint8Array(size).fill(7);
+    await step(`upload ${size}`, () => session.call("t.length", [session.addAttachment(process.argv[6] === "wslink-2" ? bytes : new Blob([bytes]))]));
+  }
+  const heard = [];
+  let done;
+  const enough = new Promise((resolve) => { done = resolve; });
+  session.subscribe("some.topic", (args) => { heard.push(args); if (heard.length === 2) done(); });
+  await step("publish", () => session.call("t.publish", ["some.topic", { v: 1 }]));
+  await step("publish bytes", () => session.call("t.publish_bytes", ["some.topic", 3]));
+  await step("heard", async () => { await enough; return heard; });
+  await step("order", async () => {
+    const order = [];
+    const slow = session.call("t.later", [0.2]).then(() => order.push("slow"));
+    const quick = session.call("t.add", [[1]]).then(() => order.push("quick"));
+    await Promise.all([slow, quick]);
+    return order;
+  });
+  await step("overtake", async () => {
+    const order = [];
+    const slow = session.call("t.later.concurrent", [0.2]).then(() => order.push("slow"));
+    const quick = session.call("t.add", [[1]]).then(() => order.push("quick"));
+    await Promise.all([slow, quick]);
+    return order;
+  });
+  connection.destroy(0);
+  const again = await connected(secret);
+  await step("again", () => again.getSession().call("t.add", [[2]]));
+  again.destroy(exits === "exit" ? 0.1 : 0);
+  told({ step: "done" });
+}
+
+main().then(() => setTimeout(() => process.exit(0), 300), (error) => { told({ step: "failed", error: String((error && error.stack) || JSON.stringify(error, Object.getOwnPropertyNames(error || {}))) }); process.exit(1); });
