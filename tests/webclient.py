@@ -55,6 +55,8 @@ async def browse(url: str, **headers: str) -> Browser:
     :raises ConnectionRefusedError: it was not let in.
     """
     factory: Any = WebSocketClientFactory(url, protocols=["binary"], headers=headers)
+    # By default a closing handshake may take a second; machines are busy.
+    factory.setProtocolOptions(openHandshakeTimeout=30, closeHandshakeTimeout=30)
     factory.protocol = Browser
     browser: Deferred[Browser] = Deferred()
 

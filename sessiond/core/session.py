@@ -23,6 +23,10 @@ class TunnelPhase(Enum):
     """The endpoint could not be reached; whether the program is dying is not known yet."""
 
 
+LATE = (TunnelPhase.CLOSING, TunnelPhase.UNREACHED)
+"""The phases of tunnels that wait for the program's exit, which may name the reason of their end."""
+
+
 @frozen
 class Tunnel:
     """One admitted client; ``number`` is unique within the run of the daemon."""
@@ -99,13 +103,13 @@ class Session:
 
     @property
     def full(self) -> bool:
-        """Say whether another tunnel would be one too many."""
+        """Say whether another tunnel would be one too many. One whose endpoint has closed only waits to hear why."""
         rule = self.plan.clients
         if rule is Clients.ONCE:
             return self.served or bool(self.tunnels)
         if rule is Clients.TAKEOVER:
             return False
-        return len(self.tunnels) >= int(rule)
+        return sum(tunnel.phase not in LATE for tunnel in self.tunnels) >= int(rule)
 
     def tunnel(self, number: int) -> Tunnel | None:
         """Give the tunnel with this number, ``None`` where it is not (or no longer) one of ours."""

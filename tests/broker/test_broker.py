@@ -289,6 +289,23 @@ def test_one_client_too_many_is_refused_and_a_newcomer_may_take_over() -> None:
     assert world.state(lazy.id) is State.CONNECTED
 
 
+def test_a_client_whose_program_closed_takes_no_place() -> None:
+    """It only waits to hear whether the program has ended; meanwhile another may come, and neither harms the other."""
+    world = World()
+    session = world.ready("plain")
+    first = world.tunnel(session.id)
+    first.close(End.ENDPOINT)
+    second = world.tunnel(session.id)
+    assert world.connect(session.id).refused is not None
+    world.advance(1.0)
+    assert first.cuts == [(1000, "closed by the application")]
+    assert second.cuts == []
+    assert world.state(session.id) is State.CONNECTED
+    world.launcher.children[session.id].exit(3)
+    world.advance(0.0)
+    assert [code for code, _ in second.cuts] == [4500]
+
+
 def test_activity_that_only_memory_knows_of_keeps_a_session() -> None:
     """Bytes are not saved; the idle deadline looks at them before it ends anything."""
     world = World()

@@ -19,7 +19,7 @@ from sessiond.core.errors import Code, Refused
 from sessiond.core.facts import FactType
 from sessiond.core.rules.program import accept
 from sessiond.core.rules.rule import to
-from sessiond.core.session import Tunnel, TunnelPhase
+from sessiond.core.session import LATE, Tunnel, TunnelPhase
 from sessiond.core.values import Deadline, End, Reason, State, Stdio
 
 
@@ -120,7 +120,6 @@ def closed_late(d: Draft, event: events.TunnelClosed) -> None:
     drop_tunnel(d, event.number, event.end.value, event.detail)
 
 
-LATE = (TunnelPhase.CLOSING, TunnelPhase.UNREACHED)
 ENDPOINT = (End.ENDPOINT, End.BROKEN)
 
 

@@ -87,7 +87,9 @@ async def connect(url: str, **headers: str) -> Socket:
     from twisted.internet import reactor
 
     factory: Any = WebSocketClientFactory(url, headers=headers)
-    factory.setProtocolOptions(maxMessagePayloadSize=0, maxFramePayloadSize=0, openHandshakeTimeout=30)
+    # By default a closing handshake may take a second; machines are busy.
+    factory.setProtocolOptions(openHandshakeTimeout=30, closeHandshakeTimeout=30)
+    factory.setProtocolOptions(maxMessagePayloadSize=0, maxFramePayloadSize=0)
     made = Socket()
     made.factory = factory
     factory.buildProtocol = lambda address: made
