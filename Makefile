@@ -8,8 +8,9 @@ BIN := $(VENV)/bin
 # date, installs again.
 WANTED := $(shell cat setup.cfg pyproject.toml | sha256sum | cut -c1-16)
 MARKS := $(VENV)/installed
-NOVNC := clients/novnc
-NOVNC_MARK := $(NOVNC)/node_modules/installed-$(shell cat $(NOVNC)/package-lock.json | sha256sum | cut -c1-16)
+NPM_MARK = clients/$(1)/node_modules/installed-$(shell cat clients/$(1)/package-lock.json | sha256sum | cut -c1-16)
+NOVNC_MARK := $(call NPM_MARK,novnc)
+WSLINK_MARK := $(call NPM_MARK,wslink)
 # Each version is in a virtual environment of its own: they exclude each other, and ours has none of what they import.
 PYENSIGHT := clients/pyensight
 PYENSIGHT_WANTED := $(shell cat $(PYENSIGHT)/*.txt | sha256sum | cut -c1-16)
@@ -23,7 +24,7 @@ demo: $(MARKS)/base-$(WANTED) $(NOVNC_MARK)
 	@exec $(BIN)/twistd -n --pidfile= sessiond --config etc/demo.toml
 
 # pytest comes last: its summary is the last thing printed.
-test: $(MARKS)/tests-$(WANTED) $(NOVNC_MARK) $(PYENSIGHT_MARKS)
+test: $(MARKS)/tests-$(WANTED) $(NOVNC_MARK) $(WSLINK_MARK) $(PYENSIGHT_MARKS)
 	@$(PYTHON) -m tests.components
 	@$(BIN)/pytest $(PYTEST)
 
@@ -72,7 +73,7 @@ docs: $(MARKS)/docs-$(WANTED)
 	@$(BIN)/sphinx-build -q -W --keep-going -b html docs docs/_build
 
 clean:
-	rm -rf $(VENV) build dist docs/_build docs/_generated sessiond.egg-info $(NOVNC)/node_modules
+	rm -rf $(VENV) build dist docs/_build docs/_generated sessiond.egg-info clients/*/node_modules
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "sessiond needs Python 3.11 or newer")'
@@ -85,9 +86,9 @@ $(MARKS)/%-$(WANTED): | $(BIN)/python
 		-e '.$(if $(filter base,$*),,[$*])'
 	@mkdir -p $(MARKS) && touch $@
 
-$(NOVNC_MARK): | $(NOVNC)/package-lock.json
-	@echo "Installing into $(NOVNC)" >&2
-	@cd $(NOVNC) && npm ci --silent --no-audit --no-fund </dev/null
+$(NOVNC_MARK) $(WSLINK_MARK):
+	@echo "Installing into $(patsubst %/node_modules/,%,$(dir $@))" >&2
+	@cd $(patsubst %/node_modules/,%,$(dir $@)) && npm ci --silent --no-audit --no-fund --ignore-scripts </dev/null
 	@touch $@
 
 $(VENV)/pyensight/%/installed-$(PYENSIGHT_WANTED): | $(BIN)/python

@@ -46,6 +46,8 @@ MAY_KNOW: Mapping[str, frozenset[str]] = {
     "commands": frozenset({"config", "core.errors", "entropy"}) | WATCHING,
     "__main__": frozenset({"commands"}),
     "websocketserver": frozenset({"boot", "config", "core"}),
+    # The program around an RPC application: its links and its listener are those of the daemon, its life is its own.
+    "rpc": FACE | {"web", "ws", "clock"},
     # Programs that run as children, and the class that scripts derive from: they know nothing of the daemon.
     "demo": frozenset(),
     # The program that runs operators' scripts, what these import of us, and one of ours.
@@ -120,7 +122,7 @@ def breaks_children(sources: Sources) -> list[str]:
         str(found)
         for found in imports_of(sources)
         if is_below(found.target, "subprocess", "multiprocessing", "asyncio")
-        and not is_below(found.importer, "sessiond.demo", "sessiond.applications")
+        and not is_below(found.importer, "sessiond.demo", "sessiond.applications", "sessiond.rpc")
     ]
 
 

@@ -32,6 +32,15 @@ for (const state of ["CONNECTING", "OPEN", "CLOSING", "CLOSED"]) BrowserSocket[s
 Object.assign(globalThis, { self: globalThis, window: globalThis, WebSocket: BrowserSocket });
 globalThis.location = { protocol: "http:", hostname: "localhost", port: "80", host: "localhost", pathname: "/" };
 globalThis.document = { baseURI: "http://localhost/" };
+// A client that was destroyed fails at what still comes; a browser would only write that down.
+let over = false;
+process.on("unhandledRejection", () => {});
+process.on("uncaughtException", (error) => {
+  if (!over) {
+    process.stdout.write(JSON.stringify({ step: "failed", error: String(error) }) + "\n");
+    process.exit(1);
+  }
+});
 console.log = console.info = console.error = console.warn = () => {};
 
 const loaded = require(process.argv[2] + "/node_modules/" + process.argv[6]);
@@ -113,6 +122,7 @@ async function main() {
   connection.destroy(0);
   const again = await connected(secret);
   await step("again", () => again.getSession().call("t.add", [[2]]));
+  over = true;
   again.destroy(exits === "exit" ? 0.1 : 0);
   told({ step: "done" });
 }
