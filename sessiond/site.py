@@ -34,6 +34,7 @@ class Sources:
 
     :ivar tunnel: makes the resource that opens tunnels, for a listener that presents itself so.
     :ivar sessions: makes what has an address for each session, likewise.
+    :ivar rpc: makes what takes calls over a WebSocket, likewise.
     :ivar tunnel_listener: where tunnels open for those who called a listener that opens none.
     """
 
@@ -47,6 +48,7 @@ class Sources:
     genius2: Genius2Faces | None = None
     hoops: HoopsFaces | None = None
     sessions: Callable[[Face], IResource] | None = None
+    rpc: Callable[[Face], IResource] | None = None
 
 
 Find = Callable[[Sequence[bytes], Request], IResource | None]
@@ -151,6 +153,8 @@ def tree_of(listener: Listener, sources: Sources) -> Resource:
         root.putChild(b"pages", Guarded(pages(), face))
     if Served.API in serves:
         mount(root, "/api/v1", api_tree(sources.broker, sources.access, face, serves))
+    if Served.RPC in serves and sources.rpc is not None:
+        root.putChild(b"rpc", sources.rpc(face))
     if Served.TUNNEL in serves:
         root.putChild(b"tunnel", sources.tunnel(face))
         with_sessions(root, sources, face)

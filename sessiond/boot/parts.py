@@ -37,6 +37,7 @@ from sessiond.web.access import Access
 from sessiond.web.proxy import Ways
 from sessiond.web.visits import Visits
 from sessiond.ws.bulletin import Bulletins
+from sessiond.ws.rpc.own import OwnLinks
 from sessiond.ws.sessions import Pages
 from sessiond.ws.tunnels import Tunnels
 
@@ -57,6 +58,7 @@ class Parts:
     launcher_of: Callable[[Instance], ProcessLauncher]
     reaper: Reaper
     table: SocketTable
+    rpc: OwnLinks
 
     async def reclaim(self, instance: Instance) -> None:
         """End the programs that another instance has left, and delete their folders.
@@ -77,7 +79,8 @@ class Parts:
             self.sources.genius2.start()
 
     def stop(self) -> None:
-        """Look for nothing new any more."""
+        """Look for nothing new any more, and let those go who only call."""
+        self.rpc.close()
         if self.sources.genius2 is not None:
             self.sources.genius2.stop()
 
@@ -149,11 +152,14 @@ def assemble(
     if config.hoops is not None:
         hoops = HoopsFaces(config.hoops, broker, access, tunnels.entrance, entropy.uuid, shutdown)
         bus.subscribe(hoops.hear)
+    rpc = OwnLinks(broker, access, reactor)
+    bus.subscribe(rpc.hear)
     sources = Sources(
         *(broker, access, meters, config.static, tunnels.resource, opening, nexus, genius2, hoops),
         sessions=pages.resource,
+        rpc=rpc.resource,
     )
-    return Parts(broker, tunnels, meters, sources, programs, launcher_of, reaper, table)
+    return Parts(broker, tunnels, meters, sources, programs, launcher_of, reaper, table, rpc)
 
 
 def traffic_of(tunnels: Tunnels) -> Traffic:

@@ -27,6 +27,7 @@ class Face(Enum):
     NEXUS_TUNNEL = "nexus-tunnel"
     GENIUS2 = "genius2"
     HOOPS = "hoops"
+    RPC = "rpc"
 
 
 class Callers(Enum):

@@ -76,7 +76,7 @@ class Sessions(ApiLeaf):
         return self._made(session, reservation, verdict, request)
 
     def _made(self, session: Session, reservation: Reservation, verdict: Verdict | None, request: Request) -> Answer:
-        urls = urls_shape(self._broker, self._face, request, session, reservation.token)
+        urls = urls_shape(self._broker, self._face, header(request, "Host"), session, reservation.token)
         shape = {**full_shape(self._broker, session), "token": reservation.token, **urls}
         later = session.state is State.QUEUED or verdict is Verdict.LATER
         return Answer(shape, 202 if later else 201, {"Location": f"sessions/{session.id}"})
@@ -156,7 +156,7 @@ class SessionTickets(_OfOne):
         """Make one."""
         session = self._own(caller)
         issued = self._broker.issue_ticket(session, caller.owner)
-        urls = urls_shape(self._broker, self._face, request, session, issued.ticket, by="ticket")
+        urls = urls_shape(self._broker, self._face, header(request, "Host"), session, issued.ticket, by="ticket")
         return Answer({**ticket_shape(issued), **urls}, 201)
 
 
@@ -196,9 +196,14 @@ PARTS: Mapping[bytes, Callable[[Broker, Access, Face, str], Resource]] = {
 """What can be asked of one session beside itself, by the last part of its path."""
 
 
-def urls_shape(broker: Broker, face: Face, request: Request, session: Session, secret: str, by: str = "token") -> Shape:
-    """Tell where a session is opened; the URLs hold the secret that does it."""
-    host, service = header(request, "Host"), broker.service_of(session)
+def urls_shape(
+    broker: Broker, face: Face, host: str | None, session: Session, secret: str, by: str = "token"
+) -> Shape:
+    """Tell where a session is opened; the URLs hold the secret that does it.
+
+    :param host: of the request.
+    """
+    service = broker.service_of(session)
     return {
         "tunnel_url": tunnel_url(face, host, secret, by),
         "url": session_url(service, face, host, session.id, secret, by),

@@ -5,7 +5,6 @@ import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,8 +15,11 @@ from twisted.python.failure import Failure
 
 from tests.components import lack
 from tests.daemon import ROOT, free_port, started
+from tests.docs.documents import blocks
+from tests.docs.documents import page as document
 from tests.e2e.places import Place
 from tests.reactor import within
+from tests.webclient import browse
 
 CLIENTS = ROOT / "clients" / "wslink"
 PROGRAMS = ROOT / "tests" / "ws" / "rpc" / "programs"
@@ -198,21 +200,101 @@ async def test_idle_end(place: Place) -> None:
 @within(60)
 async def test_stop(place: Place) -> None:
     """A stop is told to clients as wslink's servers tell it."""
-    from tests.webclient import browse
-
     port = free_port()
     with running(*application(port)) as run:
         await run.said("Starting factory")
-        client = await browse(f"ws://127.0.0.1:{port}/ws")
-        client.sendMessage(
-            json.dumps({"id": "system:c0:0", "method": "wslink.hello", "args": [{"secret": SECRET}]}).encode()
-        )
-        assert b"clientID" in await client.bytes(10)
+        client = await greeted(f"ws://127.0.0.1:{port}/ws", SECRET)
         run.transport.signalProcess("TERM")
-        assert await client.closed == (1001, "Server shutdown")
+        assert await client.browser.closed == (1001, "Server shutdown")
         assert await run.ended == 0
 
 
-def test_application_is_there() -> None:
-    """What the tests run is where they look for it."""
-    assert Path(APPLICATION.partition(":")[0]).is_file()
+class Old:
+    """A client of the older generation, raw: its first message is its hello, and replies come in order."""
+
+    def __init__(self, browser: Any) -> None:
+        self.browser = browser
+        self._taken = 0
+
+    async def say(self, message: Any) -> None:
+        """Send."""
+        self.browser.sendMessage(json.dumps(message).encode())
+
+    async def told(self) -> Any:
+        """Give the next message; they are objects, one behind the other."""
+        decoder, waited = json.JSONDecoder(), 1
+        while True:
+            raw = (await self.browser.bytes(self._taken + waited))[self._taken :]
+            try:
+                found, size = decoder.raw_decode(raw.decode("utf-8", "ignore"))
+            except ValueError:
+                waited = len(raw) + 1
+            else:
+                self._taken += size
+                return found
+
+    async def call(self, method: str, *args: Any, call_id: str = "rpc:c:1") -> Any:
+        """Call, and give the result; what is published meanwhile is passed over."""
+        await self.say({"wslink": "1.0", "id": call_id, "method": method, "args": list(args)})
+        while (found := await self.told())["id"] != call_id:
+            pass
+        return found["result"]
+
+
+async def greeted(url: str, secret: str) -> Old:
+    """Connect, and be known."""
+    client = Old(await browse(url))
+    hello = {"id": "system:c0:0", "method": "wslink.hello", "args": [{"secret": secret}]}
+    await client.say(hello)
+    assert set((await client.told())["result"]) == {"clientID"}
+    return client
+
+
+@within(60)
+async def test_the_application_of_the_documents(place: Place) -> None:
+    """The application that the documents write in twenty lines runs, is called, and tells its ticks."""
+    (program, *_) = blocks(document("rpc"), "python")
+    assert len([line for line in program.text.splitlines() if line.strip()]) <= 20
+    path = place.folder / "counter.py"
+    path.write_text(program.text, "utf-8")
+    port = free_port()
+    argv = [sys.executable, "-m", "sessiond.rpc", f"{path}:Counter", "--port", str(port), "--authKey", "made-up"]
+    with running(*argv) as run:
+        await run.said("wslink: Starting factory")
+        client = await greeted(f"ws://127.0.0.1:{port}/ws", "made-up")
+        assert await client.call("counter.add", [1, 2, 3]) == 6
+        while not (found := await client.told())["id"].startswith("publish:counter.ticks"):
+            pass
+        assert found["result"]["count"] >= 1
+        assert (await client.call("sessiond.methods"))["methods"] == ["counter.add", "counter.picture"]
+
+
+@within(60)
+async def test_the_daemons_own(place: Place) -> None:
+    """A portal's page lists, reserves and releases over one socket, and hears what happens."""
+    first, last = place.ports
+    program = ROOT / "tests" / "e2e" / "programs" / "echo.py"
+    place.configure(
+        f"""
+[services.echo]
+kind = "tcp"
+launcher = "process"
+command = ["${{python}}", "-S", "{program}", "${{port}}"]
+ports = "{first}-{last}"
+count = 2
+""",
+        serves=("api", "tunnel", "rpc"),
+    )
+    daemon = await started(place.config)
+    client = await greeted(daemon.url.replace("http", "ws") + "rpc", "")
+    assert [one["name"] for one in (await client.call("sessiond.services"))["services"]] == ["echo"]
+    made = await client.call("sessiond.reserve", {"service": "echo", "wait": "ready"})
+    assert made["state"] == "ready"
+    tunnel = await browse(made["tunnel_url"])
+    tunnel.sendMessage(b"through the tunnel", isBinary=True)
+    assert await tunnel.bytes(18) == b"THROUGH THE TUNNEL"
+    assert (await client.call("sessiond.release", made["id"], call_id="rpc:c:2"))["reason"] == "released"
+    while (found := await client.told())["result"].get("type") != "session.ended":
+        pass
+    assert found["id"] == "publish:sessiond.facts:0"
+    assert found["result"]["session"] == made["id"]

@@ -59,6 +59,7 @@ class Endpoint:
     :param left: is called with each client that has gone.
     :param awaited: runs coroutines of methods.
     :param connected: is called with each client that has become known.
+    :param explains: gives what is told of an expected error beside the usual; ``None`` for one that is a failure.
     :param exits: ends what the endpoint belongs to, so many seconds from now.
     :ivar last_active: the client whose call was begun last.
     """
@@ -76,6 +77,7 @@ class Endpoint:
         limits: packed.Limits | None = None,
         shows_traces: bool = False,
         awaited: Callable[[Coroutine[Any, Any, Any]], Deferred[Any]] = Deferred.fromCoroutine,
+        explains: Callable[[BaseException], Message | None] = lambda error: None,
         exits: Callable[[float], object] = lambda delay_s: None,
         connected: Callable[[Link], object] = lambda link: None,
         left: Callable[[Link], object] = lambda link: None,
@@ -84,7 +86,7 @@ class Endpoint:
         self.auth_bytes, self.auth_text_bytes = auth_bytes, auth_text_bytes
         self.text_bytes, self.waiting_bytes = text_bytes, waiting_bytes
         self.limits = packed.Limits() if limits is None else limits
-        self.shows_traces, self._awaited = shows_traces, awaited
+        self.shows_traces, self._awaited, self.explains = shows_traces, awaited, explains
         self._exits, self._connected, self._left = exits, connected, left
         self._entropy = SystemEntropy()
         self.links: dict[str, Link] = {}
@@ -175,10 +177,11 @@ class Endpoint:
         value: object,
         client_id: str | None = None,
         *,
+        links: Sequence[Link] | None = None,
         skip_last_active: bool = False,
         only_newest: bool = False,
     ) -> None:
-        """Tell clients; all that are known, or one.
+        """Tell clients; all that are known, or one, or some.
 
         :param skip_last_active: leave out the one whose call was begun last.
         :param only_newest: a client that takes no bytes gets only the last of the topic, once it does.
@@ -186,7 +189,6 @@ class Endpoint:
         :raises Unencodable: the value can't be written.
         """
         check_topic(topic)
-        links: Sequence[Link] | None = None
         if client_id is not None:
             links = [link for link in (self.links.get(client_id),) if link is not None]
         elif skip_last_active and self.last_active is not None:

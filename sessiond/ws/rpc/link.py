@@ -207,8 +207,12 @@ class Link:
     def _raised(self, failure: Failure, call_id: object, uri: str) -> None:
         if self._is_over or failure.check(CancelledError):
             return
+        error: BaseException = failure.value or RuntimeError("it failed")
+        told = self._endpoint.explains(error)
+        if told is not None:
+            self.fail(call_id, Fault.RAISED, "Exception raised", {"method": uri, "trace": "", **told})
+            return
         log.failure("{uri} failed", failure, uri=uri)
-        error = failure.value
         trace = "".join(traceback.format_exception(error)) if self._endpoint.shows_traces else ""
         data = {"method": uri, "exception": repr(error), "trace": trace}
         self.fail(call_id, Fault.RAISED, "Exception raised", data)

@@ -27,7 +27,8 @@ log = Logger()
 class LinkResource(Resource):
     """Lets a client in, or says why not.
 
-    :param check: raises :class:`Refused` for a request of a page that may not call.
+    :param check: raises :class:`Refused` for a request of a page that may not call; what it gives is kept with the
+        link, or the request itself.
     """
 
     isLeaf = True
@@ -53,12 +54,12 @@ class LinkResource(Resource):
 
     def _open(self, request: Request) -> None:
         upgrade = read_upgrade(request)
-        self._check(request)
+        kept = self._check(request)
         shaking = TunnelSocket()
         switch(request, upgrade, shaking, self._factory)
         tune(shaking.transport, self._limits)
         channel, shaking.channel = shaking.channel, None
-        socket = LinkSocket(self._endpoint, unmask, self._clock, channel.connectionLost, request)
+        socket = LinkSocket(self._endpoint, unmask, self._clock, channel.connectionLost, kept or request)
         put_in_place(shaking.transport, socket)
         socket.begin()
         feed(request, socket)
