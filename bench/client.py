@@ -9,6 +9,7 @@ import os
 import socket
 import struct
 from types import TracebackType
+from typing import Self
 
 from bench.wire import BLOCK_BYTES, COUNT, GREETING, Errand, order
 
@@ -26,21 +27,22 @@ class WebSocket:
     """One client connection; everything blocks, with a limit.
 
     :param path: with its query, as the request line has it.
+    :param more: header lines, each with its end.
     """
 
-    def __init__(self, port: int, path: str) -> None:
+    def __init__(self, port: int, path: str, more: str = "") -> None:
         self._socket = socket.create_connection(("127.0.0.1", port), timeout=TIMEOUT_S)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._buffer = bytearray(BUFFER_BYTES)
         self._view = memoryview(self._buffer)
         self._start = self._end = 0
         try:
-            self._shake_hands(port, path)
+            self._shake_hands(port, path, more)
         except BaseException:
             self._socket.close()
             raise
 
-    def __enter__(self) -> WebSocket:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -48,11 +50,11 @@ class WebSocket:
     ) -> None:
         self.close()
 
-    def _shake_hands(self, port: int, path: str) -> None:
+    def _shake_hands(self, port: int, path: str, more: str) -> None:
         self._socket.sendall(
             f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
             "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
-            "Sec-WebSocket-Protocol: binary\r\n\r\n".encode()
+            f"Sec-WebSocket-Protocol: binary\r\n{more}\r\n".encode()
         )
         while (found := self._buffer.find(b"\r\n\r\n", 0, self._end)) < 0:
             self._fill()

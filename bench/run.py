@@ -6,14 +6,17 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from statistics import quantiles
+from typing import TypeVar
 
 from attrs import frozen
 
-from bench import measures
+from bench import links, measures
 from bench.rows import Aim, Row, row
-from bench.sides import STATUS_SERVICES, STATUS_SLOTS, Ours, Peer, Side, a_target, nexus, ours, peer
+from bench.sides import STATUS_SERVICES, STATUS_SLOTS, Ours, Peer, Side, a_target, nexus, ours, peer, rpc
 
 MIB = 1 << 20
+
+T = TypeVar("T")
 
 
 @frozen
@@ -226,7 +229,46 @@ def _status(run: _Run) -> Iterator[Row]:
         yield row(name, "1/CPU s", found, [], Aim(at_most=False, figure=1000, of_peer=False))
 
 
-ROWS = (_down, _up, _round_trips, _stdio, _opens, _idle, _reservations, _told, _rest, _status)
+def _rpc(run: _Run) -> Iterator[Row]:
+    count, blobs = run.sizes.round_trips, run.sizes.told
+    half, twice = Aim(at_most=True, figure=0.5), Aim(at_most=False, figure=5)
+    wanted = [name for name in RPC_ROWS if run.wants(name)]
+    if not wanted:
+        return
+    with rpc(run.folder) as (mine, other):
+
+        def sides(measure: Callable[[int], T]) -> tuple[list[T], list[T]]:
+            pairs = [(measure(mine), measure(other) if other else None) for _ in range(run.sizes.repeats)]
+            return [one for one, _ in pairs], [one for _, one in pairs if one is not None]
+
+        if RPC_SMALL in wanted:
+            calls = sides(lambda port: links.small_us(port, count))
+            for percent in (50, 99):
+                ours_, theirs = ([percentile(one, percent) for one in side] for side in calls)
+                yield row(f"{RPC_SMALL}, p{percent}", "us", ours_, theirs, half if percent == 50 else None)
+        if RPC_MANY in wanted:
+            yield row(RPC_MANY, "1/s", *sides(lambda port: links.small_per_s(port, 5 * count, 64)))
+        for name, size, deflate in RPC_BYTES:
+            if name in wanted:
+                found = sides(lambda port, s=size, d=deflate: links.bytes_ms(port, s, blobs, deflate=d))  # type: ignore[misc]
+                yield row(name, "ms", *found, half)
+        for name, clients in RPC_TOPICS:
+            if name in wanted:
+                told = max(2, count // clients)
+                found = sides(lambda port, c=clients, t=told: links.fan_out_per_s(port, c, t))  # type: ignore[misc]
+                yield row(name, "1/s", *found, twice)
+
+
+RPC_SMALL, RPC_MANY = "RPC, a small call", "RPC, small calls, 64 on their way"
+RPC_BYTES = (
+    ("RPC, 1 MiB of bytes", MIB, False),
+    ("RPC, 4 MB of bytes", 4_000_000, False),
+    ("RPC, 1 MiB of bytes, as browsers ask for it", MIB, True),
+)
+RPC_TOPICS = (("RPC, a topic to 50 clients", 50), ("RPC, a topic to 500 clients", 500))
+RPC_ROWS = (RPC_SMALL, RPC_MANY, *(name for name, *_ in (*RPC_BYTES, *RPC_TOPICS)))
+
+ROWS = (_down, _up, _round_trips, _stdio, _opens, _idle, _reservations, _told, _rest, _status, _rpc)
 
 
 def percentile(figures: list[float], percent: int) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Protocol
@@ -13,8 +13,9 @@ from typing import Protocol
 from attrs import frozen
 
 from bench.client import WebSocket
-from bench.programs import free_port, running
+from bench.programs import ROOT, free_port, running
 from bench.rest import Rest
+from bench.rpc_app import SECRET
 
 SLOTS = 10_000
 """The most that the configuration takes."""
@@ -105,6 +106,24 @@ def peer(folder: Path, target: int) -> Iterator[Peer | None]:
     arguments = ("-m", "websockify", f"127.0.0.1:{port}", f"127.0.0.1:{target}")
     with running(folder, "websockify", *arguments, port=port) as pid:
         yield Peer(pid, port)
+
+
+@contextmanager
+def rpc(folder: Path) -> Iterator[tuple[int, int | None]]:
+    """Run the same application here and by wslink, where that is installed; give both ports."""
+    with ExitStack() as stack:
+        ports: list[int | None] = []
+        own = ("-m", "sessiond.rpc", f"{ROOT / 'bench' / 'rpc_app.py'}:Ours", "--host", "127.0.0.1", "--timeout", "0")
+        for name, words in (("rpc", own), ("wslink", ("-m", "bench.rpc_app"))):
+            if name == "wslink" and find_spec("wslink") is None:
+                ports.append(None)
+                continue
+            port = free_port()
+            more = ("--port", str(port), "--authKey", SECRET) if name == "rpc" else (str(port),)
+            stack.enter_context(running(folder, name, *words, *more, port=port))
+            ports.append(port)
+        mine, other = ports
+        yield mine or 0, other
 
 
 STATUS_SERVICES, STATUS_SLOTS = 50, 20

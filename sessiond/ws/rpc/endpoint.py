@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import hmac
-from collections.abc import Callable, Coroutine, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Protocol
 
+from attrs import frozen
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
@@ -28,6 +28,16 @@ TOPICS_KEPT, UNKNOWN_KEPT = 1000, 100
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
 log = Logger()
+
+
+@frozen
+class _Publication:
+    """What is to be told, and to whom; ``links`` is ``None`` where all are meant."""
+
+    topic: str
+    value: object
+    links: Sequence[Link] | None
+    only_newest: bool
 
 
 class Guard(Protocol):
@@ -92,7 +102,7 @@ class Endpoint:
         self.links: dict[str, Link] = {}
         self.last_active: Link | None = None
         self._keys = self._numbers = 0
-        self._held: list[tuple[str, object, Sequence[Link] | None, bool]] | None = None
+        self._held: list[_Publication] | None = None
         self._topics: dict[str, None] = {}
         self._unknown: set[object] = set()
         self._exiting: IDelayedCall | None = None
@@ -152,24 +162,30 @@ class Endpoint:
         self.close()
         self._exits(0.0)
 
-    def call(self, function: Callable[..., Any], args: list[Any], kwargs: dict[str, Any]) -> Any:
-        """Call a method; what it gives may be a value, a Deferred, or a coroutine, which is run."""
-        found = function(*args, **kwargs)
-        return self._awaited(found) if isinstance(found, Coroutine) else found
+    def run(self, coroutine: Coroutine[Any, Any, Any]) -> Deferred[Any]:
+        """Run what a method gave instead of a value."""
+        return self._awaited(coroutine)
 
     # -- publications ------------------------------------------------------------------------------------------------
 
-    @contextmanager
-    def in_call(self, link: Link) -> Iterator[None]:
-        """While a method is begun: what it publishes before it returns stands behind its reply."""
+    def begin_call(self, link: Link) -> list[_Publication] | None:
+        """From now on, until ``end_call``, what is published is held: it stands behind the reply of the method.
+
+        :return: what ``end_call`` wants back.
+        """
         self.last_active = link
         outer, self._held = self._held, []
-        try:
-            yield
-        finally:
-            held, self._held = self._held, outer
-            for topic, value, links, only_newest in held:
-                self._publish(topic, value, links, only_newest)
+        return outer
+
+    def end_call(self, outer: list[_Publication] | None) -> None:
+        """Tell what was held: each client gets all of it in one piece."""
+        held, self._held = self._held, outer
+        if held:
+            together: dict[Link, list[bytes]] = {}
+            for publication in held:
+                self._tell(publication, together)
+            for link, pieces in together.items():
+                link.publish(pieces)
 
     def publish(
         self,
@@ -193,22 +209,34 @@ class Endpoint:
             links = [link for link in (self.links.get(client_id),) if link is not None]
         elif skip_last_active and self.last_active is not None:
             links = [link for link in self.links.values() if link is not self.last_active]
+        publication = _Publication(topic, value, links, only_newest)
         if self._held is not None:
-            self._held.append((topic, value, links, only_newest))
+            self._held.append(publication)
         else:
-            self._publish(topic, value, links, only_newest)
+            self._tell(publication)
 
-    def _publish(self, topic: str, value: object, links: Sequence[Link] | None, only_newest: bool) -> None:
+    def _tell(self, publication: _Publication, together: dict[Link, list[bytes]] | None = None) -> None:
+        """Write a publication once for all clients of a generation, and send it, or lay it beside others.
+
+        Keys of attachments are the endpoint's own for that, not a client's.
+        """
+        topic, value = publication.topic, publication.value
         if topic not in self._topics and len(self._topics) < TOPICS_KEPT:
             self._topics[topic] = None
         written: dict[Generation | None, bytes] = {}
         message = publication_of(topic, value)
-        for link in tuple(self.links.values()) if links is None else links:
-            if link.hears(topic, value):
-                if link.generation not in written:
-                    # Once for all clients of a generation: keys of attachments are the endpoint's, not a client's.
-                    written[link.generation] = self.written(link.generation, message)
-                link.publish(topic, written[link.generation], only_newest=only_newest)
+        for link in tuple(self.links.values()) if publication.links is None else publication.links:
+            if not link.hears(topic, value):
+                continue
+            found = written.get(link.generation)
+            if found is None:
+                found = written[link.generation] = self.written(link.generation, message)
+            if publication.only_newest:
+                link.publish_newest(topic, found)
+            elif together is None:
+                link.publish((found,))
+            else:
+                together.setdefault(link, []).append(found)
 
     def topics(self) -> list[str]:
         """Name the topics that have been published to."""
@@ -222,7 +250,11 @@ class Endpoint:
         if generation is Generation.PACKED:
             self._numbers = self._numbers + 1 & 0xFFFFFFFF
             frames = packed.encode(message, self._numbers)
-            return b"".join(part for frame in frames for part in (head(Opcode.BINARY, len(frame)), frame))
+            return b"".join(
+                piece
+                for before, content in frames
+                for piece in (head(Opcode.BINARY, len(before) + len(content)), before, content)
+            )
         parts = text.encode(message, self._new_key)
         return b"".join(
             piece

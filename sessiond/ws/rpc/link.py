@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import traceback
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping, Sequence
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Protocol
 
-import txaio
 from attrs import frozen
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IDelayedCall
@@ -148,6 +147,12 @@ class Link:
         return None if message is None else packed.decode(message)
 
     def _take(self, call: Call) -> None:
+        if not (self._calls or self._is_running or self._is_going):
+            self._is_going = True
+            self._run(call)
+            self._is_going = False
+            self._go_on()
+            return
         self._calls.append(call)
         self._go_on()
         if len(self._calls) >= CALLS_PAUSE and not self._is_paused and not self._is_over:
@@ -188,15 +193,27 @@ class Link:
     # -- calls -------------------------------------------------------------------------------------------------------
 
     def _call(self, call: Call, method: Method) -> None:
-        with self._endpoint.in_call(self):
-            running: Deferred[Any] = txaio.as_future(  # type: ignore[attr-defined]
-                self._endpoint.call, method.call, call.args, call.kwargs
-            )
-            self._running.add(running)
-            self._is_running = not method.concurrent
-            running.addCallback(lambda result: self.reply(call.id, result, method.uri))
-            running.addErrback(self._raised, call.id, method.uri)
-            running.addBoth(self._done, running, method)
+        endpoint = self._endpoint
+        outer = endpoint.begin_call(self)
+        try:
+            found = method.call(*call.args, **call.kwargs)
+        except Exception:  # noqa: BLE001 - whatever a method raises, its caller is told
+            self._raised(Failure(), call.id, method.uri)
+        else:
+            if isinstance(found, Deferred | Coroutine):
+                self._await(found, call, method)
+            else:
+                self.reply(call.id, found, method.uri)
+        finally:
+            endpoint.end_call(outer)
+
+    def _await(self, found: Deferred[Any] | Coroutine[Any, Any, Any], call: Call, method: Method) -> None:
+        running: Deferred[Any] = found if isinstance(found, Deferred) else self._endpoint.run(found)
+        self._running.add(running)
+        self._is_running = not method.concurrent
+        running.addCallback(lambda result: self.reply(call.id, result, method.uri))
+        running.addErrback(self._raised, call.id, method.uri)
+        running.addBoth(self._done, running, method)
 
     def _done(self, result: object, running: Deferred[Any], method: Method) -> None:
         self._running.discard(running)
@@ -307,34 +324,36 @@ class Link:
             log.error("the result of {uri} can't be written: {why}", uri=uri, why=error)
             self.fail(call_id, Fault.UNENCODABLE, "Method result cannot be serialized", uri)
         else:
-            self._send(Waiting(None, written))
+            self._send(None, written)
 
     def fail(self, call_id: object, fault: Fault, message: str, data: object = None) -> None:
         """Send an error."""
         try:
-            self._send(Waiting(None, self._endpoint.written(self.generation, error_of(call_id, fault, message, data))))
+            self._send(None, self._endpoint.written(self.generation, error_of(call_id, fault, message, data)))
         except Unencodable:
             log.error("an id can't be written back: {call_id}", call_id=repeated(repr(call_id)))
 
-    def publish(self, topic: str, written: bytes, *, only_newest: bool) -> None:
-        """Send a publication, or keep it until bytes are taken; where only the newest counts, in place of an older."""
-        waiting = Waiting(topic if only_newest else None, written)
-        if self._refuses and only_newest:
-            for place, one in enumerate(self._waiting):
-                if one.topic == topic:
-                    self._waiting_bytes += len(written) - len(one.written)
-                    self._waiting[place] = waiting
-                    return
-        self._send(waiting)
+    def publish(self, pieces: Sequence[bytes]) -> None:
+        """Send publications, or keep them until bytes are taken."""
+        self._send(None, pieces[0] if len(pieces) == 1 else b"".join(pieces))
 
-    def _send(self, waiting: Waiting) -> None:
+    def publish_newest(self, topic: str, written: bytes) -> None:
+        """Send one of which only the newest counts: where bytes are not taken, it is kept in place of an older."""
+        for place, one in enumerate(self._waiting):
+            if one.topic == topic:
+                self._waiting_bytes += len(written) - len(one.written)
+                self._waiting[place] = Waiting(topic, written)
+                return
+        self._send(topic, written)
+
+    def _send(self, topic: str | None, written: bytes) -> None:
         if self._is_over:
             return
         if not self._refuses:
-            self._socket.send(waiting.written)
+            self._socket.send(written)
             return
-        self._waiting.append(waiting)
-        self._waiting_bytes += len(waiting.written)
+        self._waiting.append(Waiting(topic, written))
+        self._waiting_bytes += len(written)
         if self._waiting_bytes > self._endpoint.waiting_bytes or len(self._waiting) > WAITING_MESSAGES:
             self._waiting.clear()
             self.end(1013, "too slow")

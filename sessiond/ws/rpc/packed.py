@@ -32,7 +32,11 @@ class Limits:
     still_s: float = 60.0
 
 
-def encode(message: Message, number: int, cut_bytes: int = CUT_BYTES) -> list[bytes]:
+Frame = tuple[bytes, bytes | memoryview]
+"""A frame's head and what follows; apart, so that nothing large is copied before it is sent."""
+
+
+def encode(message: Message, number: int, cut_bytes: int = CUT_BYTES) -> list[Frame]:
     """Write a message, in as many frames as it needs.
 
     :param number: of the message, 32 bits; another of the same receiver's has another.
@@ -44,9 +48,9 @@ def encode(message: Message, number: int, cut_bytes: int = CUT_BYTES) -> list[by
         raise Unencodable(str(error)) from error
     size, room = len(packed), cut_bytes - HEAD.size
     if size <= room:
-        return [HEAD.pack(number, 0, size) + packed]
+        return [(HEAD.pack(number, 0, size), packed)]
     view = memoryview(packed)
-    return [b"".join((HEAD.pack(number, at, size), view[at : at + room])) for at in range(0, size, room)]
+    return [(HEAD.pack(number, at, size), view[at : at + room]) for at in range(0, size, room)]
 
 
 @define

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from attrs import evolve
 from twisted.internet.interfaces import IDelayedCall, IHalfCloseableProtocol, IPushProducer
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -40,9 +39,10 @@ class LinkReader(FrameReader):
     def receive(self, data: bytes) -> Received:
         """Take the next bytes, however they were cut."""
         received = super().receive(data)
-        if received.payload:
-            self._gathered.append(received.payload)
-        return evolve(received, payload=b"")
+        if not received.payload:
+            return received
+        self._gathered.append(received.payload)
+        return Received(b"", received.controls, received.error)
 
     def _take_small(self, data: bytes, at: int, end: int) -> int:
         return at

@@ -11,8 +11,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sessiond.ws.rpc.packed import CUT_BYTES, HEAD, Limits, Reader, decode, encode
+from sessiond.ws.rpc import packed
+from sessiond.ws.rpc.packed import CUT_BYTES, HEAD, Limits, Reader, decode
 from sessiond.ws.rpc.values import Attachment, Broken, Fault, Unencodable, error_of, publication_of, result_of
+
+
+def encode(message: Any, number: int, cut_bytes: int = CUT_BYTES) -> list[bytes]:
+    """Write a message, each of its frames in one piece."""
+    return [b"".join(frame) for frame in packed.encode(message, number, cut_bytes)]
+
 
 HELLO = bytes.fromhex(
     "b0d5b582000000005300000085a677736c696e6ba3312e30a26964ab73797374656d3a63303a30a66d6574686f64ac77736c696e6b2e68656c"
