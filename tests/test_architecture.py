@@ -49,7 +49,7 @@ MAY_KNOW: Mapping[str, frozenset[str]] = {
     # The program around an RPC application: its links and its listener are those of the daemon, its life is its own.
     "rpc": FACE | {"web", "ws", "clock"},
     # Programs that run as children, and the class that scripts derive from: they know nothing of the daemon.
-    "demo": frozenset(),
+    "demo": frozenset({"rpc"}),
     # The program that runs operators' scripts, what these import of us, and one of ours.
     "scripting": frozenset({"nexus"}),
     "nexus": frozenset(),

@@ -2,15 +2,21 @@
 
 import json
 import tomllib
+from typing import TYPE_CHECKING
 
 import pytest
 
 from sessiond.demo.model import CUBE
+from tests.components import needs
 from tests.daemon import ROOT, Daemon, free_port, started
 from tests.e2e.places import Place
+from tests.e2e.running import running
 from tests.e2e.viewing import toml
 from tests.reactor import within
 from tests.webclient import browse
+
+if TYPE_CHECKING:
+    from playwright.sync_api import BrowserContext
 
 pytestmark = pytest.mark.usefixtures("site_ends")
 
@@ -55,3 +61,27 @@ async def test_spawn(place: Place) -> None:
     viewer.sendClose(1000)
     assert await viewer.closed == (1000, None)
     await daemon.line("session.ended {'reason': 'finished'")
+
+
+def test_rpc(place: Place, browsing: "BrowserContext") -> None:
+    """The page of the RPC application adds, draws and shows the time, below the session's address."""
+    needs("chromium")
+    first, last = place.ports
+    application = tomllib.loads(DEMO.read_text("utf-8"))["services"]["rpc"]
+    application["ports"] = f"{first}-{last}"
+    place.configure(
+        "".join(["[services.rpc]\n", *(f"{name} = {toml(value)}\n" for name, value in application.items())])
+    )
+    with running(place.config) as daemon:
+        made = daemon.ready().order("rpc").json
+        page = browsing.new_page()
+        page.goto(made["url"])
+        page.wait_for_function("document.querySelector('#sum').textContent === '42'")
+        page.wait_for_function("document.querySelector('#picture').naturalWidth === 256")
+        page.wait_for_function("/^..:..:..$/.test(document.querySelector('#time').textContent)")
+        assert page.inner_text("#state") == "connected"
+        page.screenshot(path=str(place.folder / "rpc.png"))
+        page.close()
+        assert daemon.release(made["id"]).status == 200
+        daemon.ended(made["id"])
+        assert "Traceback" not in daemon.text
