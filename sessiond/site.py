@@ -16,6 +16,7 @@ from sessiond.config import Listener, StaticFolder
 from sessiond.dialects.genius2 import Genius2Faces
 from sessiond.dialects.hoops import HoopsFaces
 from sessiond.dialects.nexus import NexusFaces
+from sessiond.dialects.wslink import WslinkFaces
 from sessiond.meters import Meters
 from sessiond.web.access import Access, Face
 from sessiond.web.api import api_tree
@@ -49,6 +50,7 @@ class Sources:
     hoops: HoopsFaces | None = None
     sessions: Callable[[Face], IResource] | None = None
     rpc: Callable[[Face], IResource] | None = None
+    wslink: WslinkFaces | None = None
 
 
 Find = Callable[[Sequence[bytes], Request], IResource | None]
@@ -144,6 +146,8 @@ def tree_of(listener: Listener, sources: Sources) -> Resource:
     if sources.hoops is not None and Served.HOOPS in serves:
         finders.append(sources.hoops.paths(face))
         fallback = fallback or sources.hoops.elsewhere()
+    if sources.wslink is not None and Served.WSLINK in serves:
+        finders.append(sources.wslink.paths())
     root = Root(fallback, first_of(finders))
     for folder in folders:
         if folder is not whole:

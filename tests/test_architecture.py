@@ -39,7 +39,8 @@ MAY_KNOW: Mapping[str, frozenset[str]] = {
     "web": FACE,
     # A refused upgrade is answered as web/ answers everything else.
     "ws": FACE | {"web"},
-    "dialects": FACE | {"web", "ws"},
+    # Applications are hosted in the daemon as they are in a program of their own.
+    "dialects": FACE | {"web", "ws", "rpc"},
     "site": FACE | {"web", "ws", "dialects"},
     "boot": FACE | {"web", "ws", "dialects", "site", "launchers", "stores", "bus", "clock", "options"},
     "options": frozenset({"config", "core"}),

@@ -21,6 +21,7 @@ from sessiond.core.values import LeaseKind
 from sessiond.dialects.genius2 import Genius2Faces
 from sessiond.dialects.hoops import HoopsFaces
 from sessiond.dialects.nexus import NexusFaces
+from sessiond.dialects.wslink import WslinkFaces
 from sessiond.entropy import SystemEntropy
 from sessiond.launchers.fixed import FixedLauncher
 from sessiond.launchers.leases import LeaseTester, ephemeral_ports
@@ -77,12 +78,16 @@ class Parts:
         self.meters.start()
         if self.sources.genius2 is not None:
             self.sources.genius2.start()
+        if self.sources.wslink is not None:
+            self.sources.wslink.start()
 
     def stop(self) -> None:
         """Look for nothing new any more, and let those go who only call."""
         self.rpc.close()
         if self.sources.genius2 is not None:
             self.sources.genius2.stop()
+        if self.sources.wslink is not None:
+            self.sources.wslink.stop()
 
     async def close(self) -> None:
         """Let go of what the broker does not know of."""
@@ -152,12 +157,14 @@ def assemble(
     if config.hoops is not None:
         hoops = HoopsFaces(config.hoops, broker, access, tunnels.entrance, entropy.uuid, shutdown)
         bus.subscribe(hoops.hear)
+    wslink = None if config.wslink is None else WslinkFaces(config.wslink, clock, reactor)
     rpc = OwnLinks(broker, access, reactor)
     bus.subscribe(rpc.hear)
     sources = Sources(
         *(broker, access, meters, config.static, tunnels.resource, opening, nexus, genius2, hoops),
         sessions=pages.resource,
         rpc=rpc.resource,
+        wslink=wslink,
     )
     return Parts(broker, tunnels, meters, sources, programs, launcher_of, reaper, table, rpc)
 

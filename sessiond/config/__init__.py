@@ -10,7 +10,9 @@ from sessiond.config.dialects import (
     PartyLauncher,
     PortGuard,
     Rendering,
+    RpcApplication,
     SpawnAccess,
+    Wslink,
 )
 from sessiond.config.load import load, parse
 from sessiond.config.values import (
@@ -40,9 +42,11 @@ __all__ = [
     "Patience",
     "PortGuard",
     "Rendering",
+    "RpcApplication",
     "SpawnAccess",
     "StaticFolder",
     "StoreKind",
+    "Wslink",
     "load",
     "parse",
 ]

@@ -160,3 +160,30 @@ class Hoops:
     direct_paths: tuple[str, ...] = ()
     proxy_prefixes: tuple[str, ...] = ("wsproxy", "wssproxy")
     allow_shutdown: bool = False
+
+
+@frozen
+class RpcApplication:
+    """An application whose methods are called in the daemon itself.
+
+    :ivar application: ``MODULE:CLASS``.
+    :ivar path: where its clients connect.
+    :ivar secret: what they must know.
+    :ivar origins: the origins of pages that may connect; without any, all may.
+    :ivar auth_bytes: how long a hello may be.
+    """
+
+    name: str
+    application: str
+    path: str
+    secret: str = field(repr=False)
+    origins: tuple[str, ...] = ()
+    auth_bytes: int = 512
+    debug: bool = False
+
+
+@frozen
+class Wslink:
+    """What the wslink dialect is to do."""
+
+    applications: tuple[RpcApplication, ...] = ()

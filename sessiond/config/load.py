@@ -19,6 +19,7 @@ from sessiond.config.services import read_catalogue
 from sessiond.config.table import Reader, Table, boolean, mapping, one_of, text
 from sessiond.config.units import seconds, size_bytes
 from sessiond.config.values import Config, Face, Listener, StaticFolder, StoreKind
+from sessiond.config.wslink import read_wslink
 from sessiond.core.errors import ConfigError
 from sessiond.core.services import Catalogue
 from sessiond.core.values import LeaseKind, Watch
@@ -80,6 +81,7 @@ def _build(root: Table, folder: Path, environment: Mapping[str, str]) -> Config:
     nexus, catalogue = read_nexus(dialects, folder, environment, catalogue, listeners)
     genius2, catalogue = read_genius2(dialects, folder, catalogue, listeners)
     hoops = read_hoops(dialects, catalogue, listeners)
+    wslink = read_wslink(dialects, listeners)
     dialects.done()
     config = Config(
         # Normal, so that what is checked is what is opened; not resolved, for a link there may be the operator's wish.
@@ -95,6 +97,7 @@ def _build(root: Table, folder: Path, environment: Mapping[str, str]) -> Config:
         nexus=nexus,
         genius2=genius2,
         hoops=hoops,
+        wslink=wslink,
     )
     root.done()
     _check_together(config, root)

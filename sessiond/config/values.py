@@ -8,7 +8,7 @@ from pathlib import Path
 
 from attrs import Factory, field, frozen
 
-from sessiond.config.dialects import Genius2, Hoops, Nexus
+from sessiond.config.dialects import Genius2, Hoops, Nexus, Wslink
 from sessiond.core.services import Catalogue
 from sessiond.ports import RelayLimits
 
@@ -28,6 +28,7 @@ class Face(Enum):
     GENIUS2 = "genius2"
     HOOPS = "hoops"
     RPC = "rpc"
+    WSLINK = "wslink"
 
 
 class Callers(Enum):
@@ -140,3 +141,4 @@ class Config:
     nexus: Nexus | None = None
     genius2: Genius2 | None = None
     hoops: Hoops | None = None
+    wslink: Wslink | None = None

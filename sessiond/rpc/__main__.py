@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import importlib
-import importlib.util
 import os
 import sys
 from collections.abc import Callable
-from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 REACTORS = ("asyncio", "epoll")
@@ -18,8 +14,8 @@ DEFAULT_SECRET = "wslink-secret"  # noqa: S105 - no secret any more
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
-class Unusable(Exception):
-    """What was asked for can't be served; the text says why."""
+class UsageError(Exception):
+    """The command line makes no sense; the text says why."""
 
 
 def arguments() -> argparse.ArgumentParser:
@@ -45,62 +41,31 @@ def arguments() -> argparse.ArgumentParser:
     return parser
 
 
-def class_of(named: str) -> Any:
-    """Find the application's class.
-
-    :raises Unusable: there is none.
-    """
-    module_name, colon, name = named.rpartition(":")
-    if not colon:
-        raise Unusable(f"{named}: MODULE:CLASS is needed")
-    try:
-        found = getattr(_module(module_name), name, None)
-    except ImportError as error:
-        raise Unusable(f"{module_name} can't be imported: {error}") from error
-    if not isinstance(found, type):
-        raise Unusable(f"{module_name} has no class {name}")
-    return found
-
-
-def _module(name: str) -> ModuleType:
-    if not name.endswith(".py"):
-        sys.path.insert(0, os.getcwd())
-        return importlib.import_module(name)
-    path = Path(name)
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    if spec is None or spec.loader is None or not path.is_file():
-        raise ImportError("no such file")
-    sys.path.insert(0, str(path.parent))
-    module = sys.modules[path.stem] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 def secret_of(given: argparse.Namespace, usual: str) -> str:
     """Say what clients must know.
 
     :param usual: the application's own.
-    :raises Unusable: nothing was said, or what everybody knows was not asked for.
+    :raises UsageError: nothing was said, or what everybody knows was not asked for.
     """
     secret = given.authKey or os.environ.pop("AUTH_KEY", "") or usual
     if given.default_secret:
         if given.host not in LOOPBACK:
-            raise Unusable("--default-secret: only on loopback, since everybody knows it")
+            raise UsageError("--default-secret: only on loopback, since everybody knows it")
         return secret or DEFAULT_SECRET
     if not secret or secret == DEFAULT_SECRET:
-        raise Unusable("a secret is needed, by --authKey or AUTH_KEY, or --default-secret for what everybody knows")
+        raise UsageError("a secret is needed, by --authKey or AUTH_KEY, or --default-secret for what everybody knows")
     return str(secret)
 
 
 def endpoint_of(given: argparse.Namespace) -> str:
     """Write where it listens, as Twisted names it.
 
-    :raises Unusable: a key has no certificate, or the other way round.
+    :raises UsageError: a key has no certificate, or the other way round.
     """
     host = "127.0.0.1" if given.host == "localhost" else given.host
     where = f"{given.port}:interface={host.replace(':', chr(92) + ':')}"
     if bool(given.sslKey) != bool(given.sslCert):
-        raise Unusable("--sslKey and --sslCert are needed together")
+        raise UsageError("--sslKey and --sslCert are needed together")
     return f"ssl:{where}:privateKey={given.sslKey}:certKey={given.sslCert}" if given.sslKey else f"tcp:{where}"
 
 
@@ -113,9 +78,12 @@ def main(words: list[str] | None = None) -> int:
     known, _ = parser.parse_known_args(words)
     install: Callable[[], object] = epollreactor.install if known.reactor == "epoll" else asyncioreactor.install
     install()
+    # What it imports may import the reactor: that was chosen just now.
+    from sessiond.rpc.finding import Unusable, class_of
+
     try:
         return _serve(parser, words, class_of(known.application))
-    except Unusable as error:
+    except (Unusable, UsageError) as error:
         sys.stderr.write(f"{parser.prog}: {error}\n")
         return 2
 
@@ -126,7 +94,7 @@ def _serve(parser: argparse.ArgumentParser, words: list[str], found: Any) -> int
     from twisted.logger import globalLogBeginner, textFileLogObserver
     from twisted.python.failure import Failure
 
-    from sessiond.rpc import LinkProtocol, ServerProtocol
+    from sessiond.rpc.finding import made
     from sessiond.rpc.serving import Serving, Settings
 
     globalLogBeginner.beginLoggingTo([textFileLogObserver(sys.stderr)], redirectStandardIO=False)
@@ -135,12 +103,7 @@ def _serve(parser: argparse.ArgumentParser, words: list[str], found: Any) -> int
     given = parser.parse_args(words)
     if hasattr(found, "configure"):
         found.configure(given)
-    application = found()
-    if isinstance(application, LinkProtocol):
-        alone, application = application, ServerProtocol()
-        application.registerLinkProtocol(alone)
-    if not isinstance(application, ServerProtocol):
-        raise Unusable(f"{found.__name__} is neither a ServerProtocol nor a LinkProtocol")
+    application = made(found)
     settings = Settings(
         endpoint_of(given),
         secret_of(given, application.authKey),

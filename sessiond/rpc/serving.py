@@ -19,14 +19,11 @@ from twisted.web.util import Redirect
 
 from sessiond.clock import SteadyClock
 from sessiond.core.errors import Code, Refused
-from sessiond.rpc import LinkProtocol, ServerProtocol, run
+from sessiond.rpc import ServerProtocol, run
+from sessiond.rpc.hosting import Hosted
 from sessiond.web.bodies import header
 from sessiond.web.door import Door, DoorSite
-from sessiond.ws.rpc.endpoint import Endpoint, Secret
-from sessiond.ws.rpc.link import Link
-from sessiond.ws.rpc.methods import Methods
 from sessiond.ws.rpc.resource import LinkResource
-from sessiond.ws.rpc.values import Message
 
 READY, READY_VARIABLE = "wslink: Starting factory", "WSLINK_READY_MSG"
 """What launchers wait for; the variable says something else, or nothing."""
@@ -55,35 +52,24 @@ class Settings:
 
 
 class Serving:
-    """One run of an application, its :class:`sessiond.rpc.Server`."""
+    """One run of an application."""
 
     def __init__(self, reactor: Any, application: ServerProtocol, settings: Settings) -> None:
-        self._reactor, self._application, self._settings = reactor, application, settings
+        self._reactor, self._settings = reactor, settings
         self._clock = SteadyClock(reactor)
-        self._methods = Methods()
-        self._secret = Secret(settings.secret)
         self._timer: IDelayedCall | None = None
         self._port: IListeningPort | None = None
-        self.endpoint = Endpoint(
+        self._hosted = Hosted(
+            application,
             self._clock,
-            self._methods,
-            self,
+            settings.secret,
             auth_bytes=settings.auth_bytes,
-            shows_traces=settings.debug,
+            debug=settings.debug,
             awaited=run,
-            exits=lambda delay_s: self.stop(),
-            connected=self._connected,
-            left=self._left,
+            stops=self.stop,
+            changed=self._watch,
         )
-
-    @property
-    def secret(self) -> str:
-        """Give what clients must know."""
-        return self._secret.secret
-
-    @secret.setter
-    def secret(self, secret: str) -> None:
-        self._secret.secret = secret
+        self._endpoint = self._hosted.endpoint
 
     # -- its life ----------------------------------------------------------------------------------------------------
 
@@ -92,11 +78,11 @@ class Serving:
 
         :raises OSError: the address is taken, or none.
         """
-        self._application.attach(self)
+        self._hosted.begin()
         site = DoorSite(self._root(), self._reactor, Door())
         self._port = await serverFromString(self._reactor, self._settings.endpoint).listen(site)
         self._reactor.addSystemEventTrigger("before", "shutdown", lambda: Deferred.fromCoroutine(self.close()))
-        self._wait_for_clients()
+        self._watch()
         ready = environment.get(READY_VARIABLE, READY)
         if ready:
             sys.stdout.write(f"{ready}\n")
@@ -112,7 +98,7 @@ class Serving:
             self._timer.cancel()
         if self._port is not None:
             await Deferred.fromCoroutine(_awaited(self._port.stopListening()))
-        self.endpoint.close()
+        self._endpoint.close()
         gone: Deferred[None] = Deferred()
         for tenth in range(1, 21):
             self._reactor.callLater(tenth / 10, self._look_whether_gone, gone, tenth == 20)
@@ -120,46 +106,13 @@ class Serving:
         await gone
 
     def _look_whether_gone(self, gone: Deferred[None], late: bool) -> None:
-        if not gone.called and (late or not self.endpoint.links):
+        if not gone.called and (late or not self._endpoint.links):
             gone.callback(None)
 
-    # -- its clients -------------------------------------------------------------------------------------------------
-
-    def add(self, protocol: LinkProtocol) -> None:
-        """Offer what a protocol has."""
-        protocol.init(self, self._application.shared)
-        self._methods.add(protocol)
-
-    def remove(self, protocol: LinkProtocol) -> None:
-        """Offer it no more."""
-        self._methods.remove(protocol)
-
-    async def knows(self, hello: Message, link: Link) -> object:
-        """Ask the hooks of the protocols where there are some, all of whom must agree; else compare the secret."""
-        hooks = [getattr(protocol, "validateToken", None) for protocol in self._application.getLinkProtocols()]
-        asked = [hook for hook in hooks if hook is not None]
-        if not asked:
-            return await self._secret.knows(hello, link)
-        for hook in asked:
-            if await run(hook(hello.get("secret"), link.client_id)) is not True:
-                return None
-        return True
-
-    def _connected(self, link: Link) -> None:
+    def _watch(self) -> None:
+        """Wait for clients where there is none, and no longer than was said."""
         self._stop_timer()
-        for protocol in self._application.getLinkProtocols():
-            protocol.onConnect(link.request, link.client_id)
-
-    def _left(self, link: Link) -> None:
-        if link.is_known:
-            for protocol in self._application.getLinkProtocols():
-                protocol.onClose(link.client_id)
-        if not self.endpoint.known_links:
-            self._wait_for_clients()
-
-    def _wait_for_clients(self) -> None:
-        self._stop_timer()
-        if self._settings.timeout_s > 0:
+        if self._settings.timeout_s > 0 and not self._endpoint.known_links:
             self._timer = self._clock.call_later(self._settings.timeout_s, self._unused)
 
     def _stop_timer(self) -> None:
@@ -174,7 +127,7 @@ class Serving:
     # -- what is where -----------------------------------------------------------------------------------------------
 
     def _root(self) -> IResource:
-        links = LinkResource(self.endpoint, self._reactor, self._clock, self._check)
+        links = LinkResource(self._endpoint, self._reactor, self._clock, self._check)
         pages = File(self._settings.content) if self._settings.content else NoResource()
         return _Root(links, pages)
 

@@ -14,7 +14,7 @@ from twisted.internet.protocol import ProcessProtocol
 from twisted.python.failure import Failure
 
 from tests.components import lack
-from tests.daemon import ROOT, free_port, started
+from tests.daemon import ROOT, free_port, spawn, started
 from tests.docs.documents import blocks
 from tests.docs.documents import page as document
 from tests.e2e.places import Place
@@ -24,7 +24,7 @@ from tests.webclient import browse
 CLIENTS = ROOT / "clients" / "wslink"
 PROGRAMS = ROOT / "tests" / "ws" / "rpc" / "programs"
 APPLICATION = f"{PROGRAMS / 'application.py'}:Application"
-SECRET = "made-for-a-test"
+SECRET = "made-for-a-test-alone"
 PACKAGES = ("wslink-0", "wslink-1", "wslink-2")
 
 pytestmark = pytest.mark.usefixtures("site_ends")
@@ -298,3 +298,46 @@ count = 2
         pass
     assert found["id"] == "publish:sessiond.facts:0"
     assert found["result"]["session"] == made["id"]
+
+
+@within(120)
+async def test_in_the_daemon(place: Place) -> None:
+    """An application in the daemon has its clients at a path; one that asks for the end ends these, and no more."""
+    place.configure(
+        f"""
+[dialects.wslink.applications.tried]
+application = "application:Application"
+path = "/tried/ws"
+secret = "{SECRET}"
+non_blocking = true
+""",
+        serves=("api", "wslink"),
+    )
+    daemon = await started(place.config, None, PYTHONPATH=f"{ROOT}:{PROGRAMS}")
+    url = daemon.url.replace("http", "ws") + "tried/ws"
+    driving = [Deferred.fromCoroutine(driven(package, url)) for package in PACKAGES]
+    for told in [await one for one in driving]:
+        check(told)
+    client = await greeted(url, SECRET)
+    assert await client.call("application.exit") is None
+    assert await client.browser.closed == (1001, "Server shutdown")
+    assert await (await greeted(url, SECRET)).call("t.add", [1, 2]) == 3
+    assert (await daemon.call("GET", "/api/v1/sessions")).json == {"sessions": []}
+
+
+@within(60)
+async def test_application_that_is_not_there(place: Place) -> None:
+    """The start says which application can't be found."""
+    place.configure(
+        f"""
+[dialects.wslink.applications.tried]
+application = "nowhere:Nothing"
+secret = "{SECRET}"
+non_blocking = true
+""",
+        serves=("wslink",),
+    )
+    daemon = spawn(place.config)
+    await daemon.wait()
+    assert daemon.output.status == 1
+    assert "dialects.wslink.applications.tried.application: nowhere can't be imported" in daemon.text

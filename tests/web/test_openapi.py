@@ -105,7 +105,7 @@ def test_has_every_route() -> None:
     assert mounted - {"/tunnel"} == told
     # Pages and files, programs' own, and dialects, whose wires are other people's.
     others = {Served.CHILD, Served.PORTAL, Served.STATIC}
-    others |= {Served.NEXUS, Served.NEXUS_TUNNEL, Served.GENIUS2, Served.HOOPS, Served.RPC}
+    others |= {Served.NEXUS, Served.NEXUS_TUNNEL, Served.GENIUS2, Served.HOOPS, Served.RPC, Served.WSLINK}
     assert others == set(Served) - set(serves)
 
 
