@@ -46,19 +46,7 @@ class Sessions(ApiLeaf):
 
     async def get(self, request: Request, caller: Caller) -> Answer:
         """List them."""
-        owned = [session for session in self._broker.sessions() if caller.owns(session)]
-        shapes: list[Shape] = []
-        for start in range(0, len(owned), PER_TURN):
-            if start:
-                await self._turn()
-            shapes.extend(session_shape(self._broker, session) for session in owned[start : start + PER_TURN])
-        return Answer({"sessions": shapes})
-
-    def _turn(self) -> Deferred[None]:
-        """Let the rest of the daemon have its turn."""
-        turned: Deferred[None] = Deferred()
-        self._broker.clock.call_later(0.0, turned.callback, None)
-        return turned
+        return Answer({"sessions": await owned_shapes(self._broker, caller)})
 
     async def post(self, request: Request, caller: Caller) -> Answer:
         """Make one, or find the one that the same Idempotency-Key made."""
@@ -194,6 +182,19 @@ PARTS: Mapping[bytes, Callable[[Broker, Access, Face, str], Resource]] = {
     b"liveliness": Reports,
 }
 """What can be asked of one session beside itself, by the last part of its path."""
+
+
+async def owned_shapes(broker: Broker, caller: Caller) -> list[Shape]:
+    """Tell all sessions of a caller, in several turns of the reactor where there are many."""
+    owned = [session for session in broker.sessions() if caller.owns(session)]
+    shapes: list[Shape] = []
+    for start in range(0, len(owned), PER_TURN):
+        if start:
+            turned: Deferred[None] = Deferred()
+            broker.clock.call_later(0.0, turned.callback, None)
+            await turned
+        shapes.extend(session_shape(broker, session) for session in owned[start : start + PER_TURN])
+    return shapes
 
 
 def urls_shape(

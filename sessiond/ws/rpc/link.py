@@ -358,6 +358,13 @@ class Link:
             self._waiting.clear()
             self.end(1013, "too slow")
 
+    def look(self) -> None:
+        """See whether what has begun to come goes on; to be asked now and again."""
+        try:
+            self._frames.check(self._endpoint.clock.now())
+        except Broken as broken:
+            self.end(broken.code, broken.text)
+
     def refuses(self) -> None:
         """Its client takes no bytes."""
         self._refuses = True

@@ -19,11 +19,11 @@ from sessiond.core.facts import StoredFact
 from sessiond.core.session import Session
 from sessiond.core.values import State
 from sessiond.web.access import Access, Caller, Face, Scope, bearer_of
-from sessiond.web.api_sessions import full_shape, urls_shape
+from sessiond.web.api_sessions import full_shape, owned_shapes, urls_shape
 from sessiond.web.bodies import header
 from sessiond.web.orders import read_extension, read_order
 from sessiond.web.outcomes import refusal_of
-from sessiond.web.shapes import Shape, instant, service_shape, session_shape
+from sessiond.web.shapes import Shape, instant, service_shape
 from sessiond.web.waiting import latest, ordered
 from sessiond.ws.rpc.endpoint import Endpoint
 from sessiond.ws.rpc.link import Link
@@ -83,11 +83,10 @@ class OwnMethods:
         return {"services": [service_shape(self._broker, service) for service in seen]}
 
     @register("sessiond.sessions")
-    def sessions(self) -> Shape:
+    async def sessions(self) -> Shape:
         """List the caller's sessions."""
         caller, _ = self._calling(Scope.READ)
-        owned = [session for session in self._broker.sessions() if caller.owns(session)]
-        return {"sessions": [session_shape(self._broker, session) for session in owned]}
+        return {"sessions": await owned_shapes(self._broker, caller)}
 
     @register("sessiond.session")
     def session(self, session_id: object) -> Shape:

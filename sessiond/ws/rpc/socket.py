@@ -144,6 +144,10 @@ class LinkSocket(FrameSocket):
 
     def _ping(self) -> None:
         """Ask whether it lives, and drop it if it has said nothing for half of that time."""
+        if self._link is not None:
+            self._link.look()
+        if self._closing:
+            return
         self._heard = False
         self.ping()
         self._set_timer(PING_S / 2, self._judge)

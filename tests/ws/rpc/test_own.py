@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import msgpack  # type: ignore[import-untyped]
 import pytest
 from twisted.internet.defer import Deferred
 
@@ -20,7 +21,8 @@ from sessiond.meters import Meters, Traffic
 from sessiond.site import Sources, site_of
 from sessiond.web.access import Access, Caller, Scope
 from sessiond.ws.rpc.own import OwnLinks
-from tests.fakes.frames import TEXT, frame, request
+from sessiond.ws.rpc.packed import HEAD
+from tests.fakes.frames import BINARY, PONG, TEXT, frame, request
 from tests.fakes.launchers import FailsToStart
 from tests.results import result_of
 from tests.ws.indoors import AnyLease, Indoors, Visitor
@@ -203,6 +205,44 @@ def test_exit_and_stop() -> None:
     assert bob.call("sessiond.sessions") == {"sessions": []}
     office.links.close()
     assert bob.visitor.closed == (1001, "Server shutdown")
+
+
+def test_dead_client() -> None:
+    """One that answers no ping is let go; one that does, but never ends what it began to send, too."""
+    office = Office()
+    dead, slow = office.client("ada"), office.visit(request("/rpc"))
+    slow.send(frame(BINARY, HEAD.pack(1, 0, 100) + b"x"))
+    office.advance(29)
+    assert dead.visitor.closed is None
+    office.advance(2)
+    slow.send(frame(PONG))
+    office.advance(14)
+    assert dead.visitor.wire.gone
+    assert slow.closed == (1008, "no hello in time")
+
+
+def test_message_that_does_not_go_on() -> None:
+    """A client that lives and never ends what it began to send is let go, with its memory."""
+    office = Office()
+    visitor = office.visit(request("/rpc"))
+    content = msgpack.packb(hello("ada"))
+    visitor.send(frame(BINARY, HEAD.pack(1, 0, len(content)) + content))
+    visitor.send(frame(BINARY, HEAD.pack(2, 0, 1000) + b"x"))
+    for _ in range(2):
+        office.advance(30)
+        assert visitor.closed is None
+        visitor.send(frame(PONG))
+    office.advance(31)
+    assert visitor.closed == (1002, "a message does not go on")
+
+
+def test_many_sessions() -> None:
+    """The list is whole, however long it is."""
+    office = Office()
+    ada = office.client("ada")
+    for _ in range(2):
+        ada.call("sessiond.reserve", {"service": "desk"})
+    assert len(ada.call("sessiond.sessions")["sessions"]) == 2
 
 
 def test_no_upgrade() -> None:
