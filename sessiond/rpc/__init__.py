@@ -60,16 +60,24 @@ class LinkProtocol:
         self.coreServer, self._shared = server, shared
 
     def publish(
-        self, topic: str, data: Any, client_id: str | None = None, skip_last_active_client: bool = False
+        self,
+        topic: str,
+        data: Any,
+        client_id: str | None = None,
+        skip_last_active_client: bool = False,
+        *,
+        only_newest: bool = False,
     ) -> None:
         """Tell a topic to all clients, or to one; before the server runs, to nobody.
 
         :param skip_last_active_client: not to the one whose call was begun last.
+        :param only_newest: a client that takes no bytes gets only the last of the topic, once it does.
         :raises ValueError: the topic is one that clients do not hear.
         """
         server = getattr(self, "coreServer", None)
         if server is not None:
-            server.endpoint.publish(topic, data, client_id, skip_last_active=skip_last_active_client)
+            skip = skip_last_active_client
+            server.endpoint.publish(topic, data, client_id, skip_last_active=skip, only_newest=only_newest)
 
     def addAttachment(self, data: bytes | bytearray | memoryview) -> Attachment:
         """Make bytes a part of a result or a publication, at any place in it."""
