@@ -95,7 +95,7 @@ class Crowd:
             await viewer.close()
         else:
             viewer.drop()
-        await self.site.event("exit", id=session_id)
+        await self.gone(session_id)
 
     async def never(self) -> None:
         """Wait for what never gets ready."""
@@ -114,13 +114,13 @@ class Crowd:
         viewer = await self.site.view(endpoint, "csr")
         await viewer.open_model()
         await viewer.close()
-        await self.site.event("exit", id=session_id)
+        await self.gone(session_id)
 
     async def silent(self) -> None:
         """Leave one alone that does not ping any more."""
         session_id, _ = await self.spawned("mute-after=0")
         self.reasons["heartbeat-lost"] += 1
-        await self.site.event("exit", id=session_id, reason="TERM")
+        await self.gone(session_id)
 
     async def deaf(self) -> None:
         """Leave one alone that neither pings nor obeys."""

@@ -23,8 +23,9 @@ SAMPLE = ROOT / "etc" / "hoops.toml"
 TOKEN = "an-operator-of-the-tests-has-this"
 LOOK_S = 0.02
 LIMITS = {"launch": "30s", "connect": "30s", "linger": "0s", "suspect": "4s", "liveliness": "5s"}
-STOP = ("drain 5s", "term 2s", "kill 5s")
 """The sample's, scaled to an interval of one second."""
+STOP = ("drain 20s", "term 20s", "kill 5s")
+"""Long enough for a program that obeys, on a machine that is busy."""
 
 
 def toml(value: object) -> str:
