@@ -19,10 +19,24 @@ def write_now(transport: Any, data: bytes) -> None:
         taken = transport.writeSomeData(data)
         # Anything but a count is a lost connection, which the usual way finds out too.
         if isinstance(taken, int) and taken > 0:
-            data = data[taken:]
+            if taken == len(data):
+                return
+            data = _offered(transport, memoryview(data)[taken:]) if taken == transport.SEND_LIMIT else data[taken:]
             if not data:
                 return
     transport.write(data)
+
+
+def _offered(transport: Any, rest: memoryview) -> bytes:
+    """Offer the socket more, as long as it takes all that is offered at once; give what is left, copied once."""
+    while rest:
+        taken = transport.writeSomeData(rest)
+        if not isinstance(taken, int) or taken <= 0:
+            break
+        rest = rest[taken:]
+        if taken < transport.SEND_LIMIT:
+            break
+    return bytes(rest)
 
 
 def _has_nothing_to_do(transport: Any) -> bool:
