@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hmac
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, Protocol
 
 from attrs import frozen
@@ -25,6 +25,7 @@ TEXT_BYTES = 64 << 20
 WAITING_BYTES = 64 << 20
 """How much may wait for a client that takes no bytes."""
 TOPICS_KEPT, UNKNOWN_KEPT = 1000, 100
+SHUTDOWN = "Server shutdown"
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
 log = Logger()
@@ -32,12 +33,17 @@ log = Logger()
 
 @frozen
 class _Publication:
-    """What is to be told, and to whom; ``links`` is ``None`` where all are meant."""
+    """What is to be told, and to whom.
+
+    :ivar written: the message by generation, once for all clients of each: keys of attachments are the endpoint's own
+        for that, not a client's.
+    """
 
     topic: str
     value: object
-    links: Sequence[Link] | None
+    links: Sequence[Link]
     only_newest: bool
+    written: Mapping[Generation | None, bytes]
 
 
 class Guard(Protocol):
@@ -70,6 +76,7 @@ class Endpoint:
     :param awaited: runs coroutines of methods.
     :param connected: is called with each client that has become known.
     :param explains: gives what is told of an expected error beside the usual; ``None`` for one that is a failure.
+    :param is_shared: whether its clients have nothing to do with each other, so that none may end all.
     :param exits: ends what the endpoint belongs to, so many seconds from now.
     :ivar last_active: the client whose call was begun last.
     """
@@ -88,6 +95,7 @@ class Endpoint:
         shows_traces: bool = False,
         awaited: Callable[[Coroutine[Any, Any, Any]], Deferred[Any]] = Deferred.fromCoroutine,
         explains: Callable[[BaseException], Message | None] = lambda error: None,
+        is_shared: bool = False,
         exits: Callable[[float], object] = lambda delay_s: None,
         connected: Callable[[Link], object] = lambda link: None,
         left: Callable[[Link], object] = lambda link: None,
@@ -97,7 +105,7 @@ class Endpoint:
         self.text_bytes, self.waiting_bytes = text_bytes, waiting_bytes
         self.limits = packed.Limits() if limits is None else limits
         self.shows_traces, self._awaited, self.explains = shows_traces, awaited, explains
-        self._exits, self._connected, self._left = exits, connected, left
+        self._is_shared, self._exits, self._connected, self._left = is_shared, exits, connected, left
         self._entropy = SystemEntropy()
         self.links: dict[str, Link] = {}
         self.last_active: Link | None = None
@@ -144,15 +152,18 @@ class Endpoint:
         """Give the clients that are known."""
         return [link for link in self.links.values() if link.is_known]
 
-    def close(self, reason: str = "Server shutdown") -> None:
+    def close(self) -> None:
         """Close all."""
         if self._exiting is not None and self._exiting.active():
             self._exiting.cancel()
         for link in tuple(self.links.values()):
-            link.end(1001, reason)
+            link.end(1001, SHUTDOWN)
 
-    def exit(self, delay_s: float) -> None:
-        """End everything that belongs to the endpoint, as a client asks."""
+    def exit(self, delay_s: float, link: Link) -> None:
+        """End everything that belongs to the endpoint, as a client asks; where all share it, that one's link."""
+        if self._is_shared:
+            self.clock.call_later(delay_s, link.end, 1001, SHUTDOWN)
+            return
         if self._exiting is not None and self._exiting.active():
             self._exiting.cancel()
         self._exiting = self.clock.call_later(delay_s, self._exit)
@@ -209,28 +220,24 @@ class Endpoint:
             links = [link for link in (self.links.get(client_id),) if link is not None]
         elif skip_last_active and self.last_active is not None:
             links = [link for link in self.links.values() if link is not self.last_active]
-        publication = _Publication(topic, value, links, only_newest)
+        if topic not in self._topics and len(self._topics) < TOPICS_KEPT:
+            self._topics[topic] = None
+        told = [link for link in (self.links.values() if links is None else links) if link.is_known]
+        message = publication_of(topic, value)
+        written = {generation: self.written(generation, message) for generation in {link.generation for link in told}}
+        publication = _Publication(topic, value, told, only_newest, written)
         if self._held is not None:
             self._held.append(publication)
         else:
             self._tell(publication)
 
     def _tell(self, publication: _Publication, together: dict[Link, list[bytes]] | None = None) -> None:
-        """Write a publication once for all clients of a generation, and send it, or lay it beside others.
-
-        Keys of attachments are the endpoint's own for that, not a client's.
-        """
+        """Send a publication to those who want to hear it, or lay it beside others that go with it."""
         topic, value = publication.topic, publication.value
-        if topic not in self._topics and len(self._topics) < TOPICS_KEPT:
-            self._topics[topic] = None
-        written: dict[Generation | None, bytes] = {}
-        message = publication_of(topic, value)
-        for link in tuple(self.links.values()) if publication.links is None else publication.links:
+        for link in publication.links:
             if not link.hears(topic, value):
                 continue
-            found = written.get(link.generation)
-            if found is None:
-                found = written[link.generation] = self.written(link.generation, message)
+            found = publication.written[link.generation]
             if publication.only_newest:
                 link.publish_newest(topic, found)
             elif together is None:

@@ -251,7 +251,7 @@ class Link:
     def _exit(self, call: Call) -> None:
         self.reply(call.id, None)
         later = call.args[0] if call.args else EXIT_LATER_S
-        self._endpoint.exit(0.0 if call.method == EXIT else _seconds(later))
+        self._endpoint.exit(0.0 if call.method == EXIT else _seconds(later), self)
 
     def _greet(self, caller: object, call_id: object) -> None:
         self._is_running = False

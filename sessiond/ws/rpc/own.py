@@ -164,7 +164,7 @@ class OwnLinks:
         """Make what lets clients in at a listener."""
         methods = OwnMethods(self._broker, face)
         endpoint = methods.endpoint = Endpoint(
-            self._broker.clock, Methods([methods]), _Callers(self._access), explains=explained
+            self._broker.clock, Methods([methods]), _Callers(self._access), explains=explained, is_shared=True
         )
         self._endpoints.append(endpoint)
         return LinkResource(endpoint, self._reactor, self._broker.clock, self._check(face))

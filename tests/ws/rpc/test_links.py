@@ -27,6 +27,7 @@ class Application:
         self.endpoint: Endpoint | None = None
         self.waiting: dict[str, Deferred[Any]] = {}
         self.cancelled: list[str] = []
+        self.odd: object = None
 
     @register("t.echo")
     def echo(self, *args: Any, **kwargs: Any) -> Any:
@@ -74,6 +75,12 @@ class Application:
         assert self.endpoint is not None
         self.endpoint.publish(*args, **kwargs)
         return "published"
+
+    @register("t.publish.odd")
+    def publish_odd(self) -> None:
+        """Publish what can't be written."""
+        assert self.endpoint is not None
+        self.endpoint.publish("odd", self.odd)
 
     def _wait(self, name: str) -> Deferred[Any]:
         self.waiting[name] = Deferred(lambda _: self.cancelled.append(name))
@@ -248,6 +255,19 @@ def test_topics_that_nobody_hears(topic: str) -> None:
     made.old()
     with pytest.raises(Unencodable):
         made.endpoint.publish("odd", object())
+
+
+@BOTH
+def test_publishing_what_can_not_be_written(send: Send, logged_failures: LoggedFailures) -> None:
+    """The method that does it fails, and its client's link goes on."""
+    made, application = house()
+    wire = made.old() if send is send_text else made.new()
+    application.odd = object()
+    [told] = send(wire, call("t.publish.odd"))
+    assert told["error"]["code"] == -32001
+    assert "no form on the wire" in told["error"]["data"]["exception"]
+    assert logged_failures.take(Unencodable)
+    assert send(wire, call("t.add", [1]))[0]["result"] == 1
 
 
 def test_written_once() -> None:

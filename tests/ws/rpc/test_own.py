@@ -195,12 +195,13 @@ def test_bearer_and_anyone() -> None:
 
 
 def test_exit_and_stop() -> None:
-    """A client that asks for the end has its own kind's connections closed, and the daemon lives; so at its stop."""
+    """A client that asks for the end, as pages do that leave, has its own; others have theirs when the daemon stops."""
     office = Office()
-    ada = office.client("ada")
+    ada, other = office.client("ada"), office.client("ada")
     assert ada.say({"id": "system:c0:1", "method": "application.exit"})[0]["result"] is None
     office.advance(0.1)
     assert ada.visitor.closed == (1001, "Server shutdown")
+    assert other.call("sessiond.sessions") == {"sessions": []}
     bob = office.client("bob")
     assert bob.call("sessiond.sessions") == {"sessions": []}
     office.links.close()
