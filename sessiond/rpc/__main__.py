@@ -9,8 +9,8 @@ from collections.abc import Callable
 from typing import Any
 
 REACTORS = ("asyncio", "epoll")
-DEFAULT_SECRET = "wslink-secret"  # noqa: S105 - no secret any more
-"""What clients say that were told nothing: everybody knows it."""
+KNOWN_TO_ALL = "wslink-secret"
+"""What clients say as their secret that were told none."""
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
@@ -47,14 +47,14 @@ def secret_of(given: argparse.Namespace, usual: str) -> str:
     :param usual: the application's own.
     :raises UsageError: nothing was said, or what everybody knows was not asked for.
     """
-    secret = given.authKey or os.environ.pop("AUTH_KEY", "") or usual
+    said = given.authKey or os.environ.pop("AUTH_KEY", "") or usual
     if given.default_secret:
         if given.host not in LOOPBACK:
             raise UsageError("--default-secret: only on loopback, since everybody knows it")
-        return secret or DEFAULT_SECRET
-    if not secret or secret == DEFAULT_SECRET:
+        return said or KNOWN_TO_ALL
+    if not said or said == KNOWN_TO_ALL:
         raise UsageError("a secret is needed, by --authKey or AUTH_KEY, or --default-secret for what everybody knows")
-    return str(secret)
+    return str(said)
 
 
 def endpoint_of(given: argparse.Namespace) -> str:
