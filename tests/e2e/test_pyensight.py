@@ -117,7 +117,7 @@ def told(process: "subprocess.Popen[bytes]", output: Path, number: int) -> dict[
         assert len(lines) > number or process.poll() is None, f"it ended with status {process.returncode}"
         return lines[number] if len(lines) > number else None
 
-    return dict(json.loads(until(look, "the notebook tells how it went", 2 * LIMIT_S)))
+    return dict(json.loads(until(look, "the notebook tells how it went", 6 * LIMIT_S)))
 
 
 @contextmanager
@@ -150,6 +150,8 @@ def install() -> Iterator[Install]:
         try:
             until(lambda: not where.running, "nothing is left running")
         finally:
+            for said in sorted(Path(folder).glob("ensight-*.err")):
+                sys.stderr.write(f"{said.name}: {said.read_text()}\n")
             for process in where.running:
                 send(process.pid, process.started, signal.SIGKILL)
 

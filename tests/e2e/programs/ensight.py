@@ -73,6 +73,9 @@ def serve_python(port: int) -> None:
 
 
 if __name__ == "__main__":
+    # Its launcher throws away what it says; the test shows it, where something goes wrong.
+    folder = os.path.dirname(os.path.dirname(os.environ["ENSIGHT_HOME"]))
+    os.dup2(os.open(f"{folder}/ensight-{os.getpid()}.err", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), 2)
     rfb_port = int(re.findall(r"rfb_port=(\d+)", after("-vnc"))[0])
     listening = socket.create_server(("127.0.0.1", rfb_port))
     threading.Thread(target=greet, args=(listening,), daemon=True).start()

@@ -4,15 +4,19 @@ Run by a Python that has pyensight. What was made is told as one line of JSON. A
 session, and a second line of JSON tells how that went.
 """
 
+import contextlib
 import json
 import logging
 import os
+import signal
 import socket
 import sys
 import time
 from typing import Any
 
 LIMIT_S = 30.0
+START_S = 60.0
+STARTS = 2
 ANSWERED = '"PUT /ensight/v1/session/exec HTTP/1.1" '
 
 
@@ -55,16 +59,40 @@ def status_of(pid: int) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
-def main() -> None:
-    """Start, show, wait, close."""
+def start(install: str, arguments: dict[str, Any]) -> tuple[Any, Any]:
+    """Start EnSight and its server, and give the launcher with its session.
+
+    pyensight takes ports that nobody answered at a moment before. Where somebody has one by now, it begins anew.
+    """
     from ansys.pyensight.core import LocalLauncher
 
+    for left in reversed(range(STARTS)):
+        launcher = LocalLauncher(ansys_installation=install, timeout=START_S, **arguments)
+        try:
+            return launcher, launcher.start()
+        except RuntimeError as error:
+            sys.stderr.write(f"ports {launcher._ports}: {error}\n")
+            end(launcher._ensight_pid, launcher._websocketserver_pid)
+            if not left:
+                raise
+    raise AssertionError
+
+
+def end(*pids: int) -> None:
+    """End children of a start that came to nothing."""
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGTERM)
+        os.waitpid(pid, 0)
+
+
+def main() -> None:
+    """Start, show, wait, close."""
     install, downloads, arguments = sys.argv[1:]
     answers, http = Answers(), logging.getLogger("urllib3.connectionpool")
     http.setLevel(logging.DEBUG)
     http.addHandler(answers)
-    launcher = LocalLauncher(ansys_installation=install, timeout=LIMIT_S, **json.loads(arguments))
-    session = launcher.start()
+    launcher, session = start(install, json.loads(arguments))
     pids = {"ensight": launcher._ensight_pid, "server": launcher._websocketserver_pid}
     wait_for(session.html_port)
     [picture] = session.show("image", width=64, height=48).download(downloads)
