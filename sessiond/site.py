@@ -111,9 +111,16 @@ def site_of(listener: Listener, sources: Sources, reactor: IReactorTime) -> Door
     door = Door(listener.max_connections, listener.max_per_address)
     site = DoorSite(tree_of(listener, sources), reactor, door, sources.meters.count_answer, listener.patience)
     site.headers = listener.headers
-    if Served.TUNNEL in listener.serves:
-        site.streams = is_page
+    site.streams = streaming(listener, sources)
     return site
+
+
+def streaming(listener: Listener, sources: Sources) -> Callable[[bytes], bool]:
+    """Make what says whether the body of a request for a target is passed on as it comes."""
+    passes = [is_page] if Served.TUNNEL in listener.serves else []
+    if Served.WSLINK in listener.serves and sources.wslink is not None:
+        passes.append(sources.wslink.passes_on)
+    return lambda target: any(one(target) for one in passes)
 
 
 def tree_of(listener: Listener, sources: Sources) -> Resource:
@@ -147,7 +154,9 @@ def tree_of(listener: Listener, sources: Sources) -> Resource:
         finders.append(sources.hoops.paths(face))
         fallback = fallback or sources.hoops.elsewhere()
     if sources.wslink is not None and Served.WSLINK in serves:
-        finders.append(sources.wslink.paths())
+        finders.append(sources.wslink.paths(face))
+        content = sources.wslink.content
+        fallback = fallback or (None if content is None else files(StaticFolder("/", content)))
     root = Root(fallback, first_of(finders))
     for folder in folders:
         if folder is not whole:

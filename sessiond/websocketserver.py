@@ -13,25 +13,15 @@ import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NoReturn, TextIO
+from typing import NoReturn, TextIO
 
 from attrs import frozen
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
-from twisted.logger import (
-    FilteringLogObserver,
-    Logger,
-    LogLevel,
-    LogLevelFilterPredicate,
-    globalLogBeginner,
-    textFileLogObserver,
-)
-from twisted.python.failure import Failure
 
 from sessiond import __version__
-from sessiond.boot.daemon import Daemon, prepare
-from sessiond.boot.listening import ListenError
+from sessiond.boot.foreground import REFUSED, run
 from sessiond.config import Callers, Config, Face, Listener, Nexus, StaticFolder
 from sessiond.config.endpoints import BACKLOG, Described
 from sessiond.config.listeners import HEADER, OWN_HEADERS, header_value, origin
@@ -59,7 +49,6 @@ MOST_BASIC = 1000
 
 HEADERS_OPTION = "--add_header"
 LAST_PORT = 65535
-REFUSED, PORT_TAKEN, FAILED = 2, 3, 1
 
 
 class UsageFault(Exception):
@@ -358,11 +347,6 @@ def read_settings(path: Path | None) -> Settings:
     return settings
 
 
-def status_of(failure: Failure) -> int:
-    """Give the exit status of a start that has failed."""
-    return PORT_TAKEN if failure.check(ListenError) else FAILED
-
-
 def main(words: Sequence[str] | None = None, script: str | None = None) -> NoReturn:
     """Run the daemon until it is stopped, and end the process.
 
@@ -377,7 +361,7 @@ def main(words: Sequence[str] | None = None, script: str | None = None) -> NoRet
         log_to = _log_file(said.log_file)
     except (UsageFault, ConfigError) as error:
         _leave(str(error))
-    run(config, log_to, said.verbose, warnings)
+    run(config, log_to, "sessiond.websocketserver", warnings, verbose=said.verbose > 0)
 
 
 def _log_file(path: str | None) -> TextIO:
@@ -392,26 +376,6 @@ def _log_file(path: str | None) -> TextIO:
 def _leave(why: str) -> NoReturn:
     sys.stderr.write(f"websocketserver.py: {why}\n")
     raise SystemExit(REFUSED)
-
-
-def run(config: Config, log_to: TextIO, verbose: int, warnings: Sequence[str]) -> NoReturn:
-    """Run the daemon as twistd would, without its options."""
-    from twisted.internet import reactor as installed  # noqa: PLC0415 - none is needed to refuse an option
-
-    reactor: Any = installed
-    prepare(config, reactor)
-    level = LogLevel.debug if verbose > 0 else LogLevel.info
-    observer: Any = FilteringLogObserver(textFileLogObserver(log_to), [LogLevelFilterPredicate(level)])
-    globalLogBeginner.beginLoggingTo([observer], redirectStandardIO=False)
-    log = Logger(namespace="sessiond.websocketserver")
-    for line in warnings:
-        log.warn("{line}", line=line)
-    daemon = Daemon(reactor, config, os.environ, status_of)
-    daemon.startService()
-    reactor.addSystemEventTrigger("before", "shutdown", daemon.stopService)
-    reactor.run()
-    log_to.flush()
-    raise SystemExit(0)
 
 
 if __name__ == "__main__":

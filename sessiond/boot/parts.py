@@ -140,7 +140,8 @@ def assemble(
     broker = Broker(catalogue, store, bus, launchers, LeaseTester(table), entropy, clock, meters.count_refusal)
     access = Access(config.tokens, Tickets(entropy, clock))
     tunnels = Tunnels(broker, access.check_origin, config.tunnel, reactor, clock)
-    pages = Pages(broker, tunnels, Visits(broker, entropy, clock), Ways(reactor, clock, config.tunnel))
+    visits, ways = Visits(broker, entropy, clock), Ways(reactor, clock, config.tunnel)
+    pages = Pages(broker, tunnels, visits, ways)
     bus.subscribe(meters.hear)
     opening = next((listener for listener in config.listeners if Face.TUNNEL in listener.serves), None)
     nexus = None
@@ -157,7 +158,10 @@ def assemble(
     if config.hoops is not None:
         hoops = HoopsFaces(config.hoops, broker, access, tunnels.entrance, entropy.uuid, shutdown)
         bus.subscribe(hoops.hear)
-    wslink = None if config.wslink is None else WslinkFaces(config.wslink, clock, reactor)
+    wslink = None
+    if config.wslink is not None:
+        wslink = WslinkFaces(config.wslink, broker, tunnels.entrance, visits, ways, entropy, reactor)
+        bus.subscribe(wslink.hear)
     rpc = OwnLinks(broker, access, reactor)
     bus.subscribe(rpc.hear)
     sources = Sources(

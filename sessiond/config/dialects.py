@@ -9,7 +9,8 @@ from pathlib import Path
 
 from attrs import field, frozen
 
-from sessiond.core.services import Framing
+from sessiond.config.templates import Template
+from sessiond.core.services import Choice, Framing, Pattern
 
 
 @frozen
@@ -183,7 +184,63 @@ class RpcApplication:
 
 
 @frozen
+class LaunchRule:
+    """What a client may say in one of its fields; anything else counts as if it had said ``default``."""
+
+    allowed: Choice | Pattern
+    default: str
+
+
+@frozen
+class LaunchedApp:
+    """One application of a launcher.
+
+    :ivar services: by which it is started, each with the host that its programs listen on; one for each resource.
+    :ivar fields: what of a client's body it makes use of, by name, as its templates write it.
+    :ivar shares_secret: whether its programs are given a secret that clients must say.
+    """
+
+    services: Mapping[str, str]
+    fields: Mapping[str, str]
+    shares_secret: bool
+
+
+@frozen
+class LinkLauncher:
+    """What stands in for one ``wslink.launcher``.
+
+    :ivar endpoints: the paths that it answers at, without slashes at their ends.
+    :ivar told: what of a session its client is told, beside what it always is.
+    :ivar session_url: where a session's WebSocket is, as the client is told; ``data`` what else belongs to a session.
+    :ivar names: what the operator has named, of which templates speak.
+    :ivar timeout_s: how long a program may take until it is ready.
+    :ivar mapping: the file in which a web server finds host and port of each session, and its mode.
+    :ivar content: the folder that is served at ``/``.
+    :ivar status: whether clients may ask for a session, and end it.
+    :ivar origins: the origins of pages that may call; without any, all may.
+    :ivar strict: whether a field that no rule names is refused.
+    """
+
+    name: str
+    endpoints: tuple[str, ...]
+    apps: Mapping[str, LaunchedApp]
+    told: frozenset[str]
+    session_url: Template
+    data: Mapping[str, Template]
+    names: Mapping[str, str]
+    rules: Mapping[str, LaunchRule]
+    timeout_s: float
+    mapping: Path | None = None
+    mapping_mode: int = 0o644
+    content: Path | None = None
+    status: bool = False
+    origins: tuple[str, ...] = ()
+    strict: bool = False
+
+
+@frozen
 class Wslink:
     """What the wslink dialect is to do."""
 
     applications: tuple[RpcApplication, ...] = ()
+    launchers: tuple[LinkLauncher, ...] = ()

@@ -81,7 +81,7 @@ def _build(root: Table, folder: Path, environment: Mapping[str, str]) -> Config:
     nexus, catalogue = read_nexus(dialects, folder, environment, catalogue, listeners)
     genius2, catalogue = read_genius2(dialects, folder, catalogue, listeners)
     hoops = read_hoops(dialects, catalogue, listeners)
-    wslink = read_wslink(dialects, listeners)
+    wslink, catalogue = read_wslink(dialects, folder, catalogue, listeners)
     dialects.done()
     config = Config(
         # Normal, so that what is checked is what is opened; not resolved, for a link there may be the operator's wish.

@@ -97,9 +97,14 @@ def read_surroundings(service: Service, table: Table, folder: Path) -> Service:
         user_group=table.read("user_group", text, None),
         rlimits=_read_rlimits(table),
         output_bytes=table.read("output", size_bytes, service.output_bytes),
+        output_folder=_folder_of(table.read("output_folder", text, None), folder),
         warm=_read_warm(table, launch),
         plan=evolve(service.plan, launch=launch),
     )
+
+
+def _folder_of(written: str | None, folder: Path) -> str | None:
+    return None if written is None else str(folder / written)
 
 
 def _argument(value: object) -> str:

@@ -20,7 +20,7 @@ MOST_SLOTS = 10_000
 MOST_QUEUED = 10_000
 OF_PROGRAMS = (
     *("command", "launch", "ready", "options", "endpoint", "ports", "displays", "env", "pass_env", "directory"),
-    *("user", "user_group", "rlimits", "output", "stop", "warm", "needs", "framing", "frames"),
+    *("user", "user_group", "rlimits", "output", "output_folder", "stop", "warm", "needs", "framing", "frames"),
     *OF_SCRIPTS,
 )
 """Keys that mean nothing where there is no program to start."""

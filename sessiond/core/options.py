@@ -66,6 +66,8 @@ def check(name: str, kind: OptionType, value: object) -> Scalar:
 
 
 def _allows(kind: Choice | Pattern | File | Folders, value: str) -> bool:
+    if isinstance(kind, Choice | Pattern) and value == kind.default:
+        return True
     if isinstance(kind, Choice):
         return value in kind.of
     if isinstance(kind, Folders):
@@ -76,7 +78,8 @@ def _allows(kind: Choice | Pattern | File | Folders, value: str) -> bool:
     if isinstance(kind, File):
         return len(value) <= LONGEST_PATH and stays_below(value) and value.endswith(kind.suffixes or "")
     # The length first: it bounds the work that the expression can make (config.patterns).
-    return len(value) <= kind.max_length and re.fullmatch(kind.pattern, value) is not None
+    matches = re.match if kind.at_start else re.fullmatch
+    return len(value) <= kind.max_length and matches(kind.pattern, value) is not None
 
 
 def lies_in(folder: str, roots: tuple[str, ...]) -> bool:

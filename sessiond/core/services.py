@@ -121,12 +121,14 @@ class Pattern:
     """An option that takes text which a regular expression matches as a whole.
 
     :ivar optional: it may be empty too, whatever the expression says: then it was not chosen.
+    :ivar at_start: the expression need only match where the text begins.
     """
 
     pattern: str
     default: str
     max_length: int = 256
     optional: bool = False
+    at_start: bool = False
 
 
 @frozen
@@ -218,7 +220,10 @@ class Service:
     :ivar endpoint: ``"port"``, ``"socket"`` or ``"stdio"``: which of them clients are carried to.
     :ivar per_owner: how many sessions of it one owner may have; ``None`` is as many as there are.
     :ivar warm: how many instances stay ready while ``launch`` is ``warm``.
+    :ivar host: the address of this machine where ``${port}`` listens.
     :ivar output_bytes: the cap of the session's output file.
+    :ivar output_folder: where output files are kept, each named after its session, when the session has ended;
+        ``None`` deletes them with it.
     :ivar framing: how frames stand in standard input and output, with kind ``messages``; ``frames`` what they are then
         to the client.
     :ivar questions: words that, behind the command, have the program say something of itself and end.
@@ -248,7 +253,9 @@ class Service:
     rlimits: Rlimits = Factory(Rlimits)
     per_owner: int | None = None
     warm: int = 0
+    host: str = "127.0.0.1"
     output_bytes: int = 1 << 20
+    output_folder: str | None = None
     framing: Framing = Framing.LINES
     frames: Frames = Frames.BINARY
     questions: tuple[str, ...] = ()
@@ -258,6 +265,12 @@ class Service:
         """Give the first word of its command; empty where it has none."""
         first = self.command[0] if self.command else ""
         return first if isinstance(first, str) else ""
+
+    @property
+    def shares_secret(self) -> bool:
+        """Say whether its programs are given the application secret."""
+        words = (*words_of(self.command), *self.env.values())
+        return any("${secret}" in word.replace("$$", "") for word in words)
 
     def range_of(self, kind: LeaseKind) -> tuple[int, int]:
         """Give the first and the last number that leases of this kind may have."""

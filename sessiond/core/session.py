@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 from collections.abc import Mapping
 from enum import Enum
 
@@ -22,6 +24,9 @@ class TunnelPhase(Enum):
     UNREACHED = "unreached"
     """The endpoint could not be reached; whether the program is dying is not known yet."""
 
+
+APPLICATION = b"application"
+"""What tells the application secret apart from whatever else may be made of the child's."""
 
 LATE = (TunnelPhase.CLOSING, TunnelPhase.UNREACHED)
 """The phases of tunnels that wait for the program's exit, which may name the reason of their end."""
@@ -100,6 +105,13 @@ class Session:
     exit: Exit | None = None
     tail: tuple[str, ...] = ()
     version: int = 0
+
+    @property
+    def application_secret(self) -> str:
+        """Give what a client and its program share; made of the child's secret, which does not follow from it."""
+        if not self.child_secret:
+            return ""
+        return hmac.new(self.child_secret.encode(), APPLICATION, hashlib.sha256).hexdigest()[:32]
 
     @property
     def full(self) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Mapping
 
 from sessiond.core.services import Scalar, Service, words_of
 
-SERVER_NAMES = frozenset({"port", "socket", "folder", "display", "index", "id", "python", "liveliness"})
+SERVER_NAMES = frozenset({"port", "socket", "folder", "display", "index", "id", "python", "liveliness", "secret"})
 """What a template may name besides the options of its own service (``options.NAME``)."""
 
 OPTION_PREFIX = "options."

@@ -183,7 +183,7 @@ class ProcessLauncher:
         self._check_command(service, values, environment)
         if user is not None:
             os.chown(folder, *user)
-        output = OutputFile(folder / OUTPUT_NAME, service.output_bytes)
+        output = OutputFile(output_path(session, service, folder), service.output_bytes)
         written = output.create(user)
         child = make(self._watches, tell, service.ready, session.nonce, folder, output, endpoint)
         try:
@@ -215,6 +215,7 @@ class ProcessLauncher:
             "id": session.id,
             "python": sys.executable,
             "liveliness": self._liveliness(session),
+            "secret": session.application_secret,
         }
         server |= {lease.kind.value: lease.number for lease in reversed(session.leases)}
         if session.slot is not None:
@@ -309,7 +310,14 @@ def endpoint_of(session: Session, service: Service, folder: Path) -> Endpoint | 
     port = next((lease.number for lease in session.leases if lease.kind is LeaseKind.PORT), None)
     if port is None:
         raise LaunchError("the session has no port")
-    return Tcp("127.0.0.1", port)
+    return Tcp(service.host, port)
+
+
+def output_path(session: Session, service: Service, folder: Path) -> Path:
+    """Say where a session's output goes: into its private folder, unless its service keeps what was said."""
+    if service.output_folder is None:
+        return folder / OUTPUT_NAME
+    return Path(service.output_folder) / f"{folder_name(session.id)}.txt"
 
 
 def folder_name(session_id: str) -> str:

@@ -65,7 +65,8 @@ class Sessions(ApiLeaf):
 
     def _made(self, session: Session, reservation: Reservation, verdict: Verdict | None, request: Request) -> Answer:
         urls = urls_shape(self._broker, self._face, header(request, "Host"), session, reservation.token)
-        shape = {**full_shape(self._broker, session), "token": reservation.token, **urls}
+        secrets = secrets_shape(self._broker, session, reservation.token)
+        shape = {**full_shape(self._broker, session), **secrets, **urls}
         later = session.state is State.QUEUED or verdict is Verdict.LATER
         return Answer(shape, 202 if later else 201, {"Location": f"sessions/{session.id}"})
 
@@ -209,6 +210,13 @@ def urls_shape(
         "tunnel_url": tunnel_url(face, host, secret, by),
         "url": session_url(service, face, host, session.id, secret, by),
     }
+
+
+def secrets_shape(broker: Broker, session: Session, token: str) -> Shape:
+    """Tell what opens a session, to who has made it: its token, and what its program wants to hear."""
+    service = broker.service_of(session)
+    shared = service is not None and service.shares_secret
+    return {"token": token, **({"application_secret": session.application_secret} if shared else {})}
 
 
 def full_shape(broker: Broker, session: Session) -> Shape:

@@ -130,6 +130,7 @@ NEW_SESSION: Json = {
         record(
             {
                 "token": {**TEXT, "description": "The session's secret; told this once."},
+                "application_secret?": {**TEXT, "description": "What its program wants to hear, where it shares one."},
                 "tunnel_url": {**TEXT, "format": "uri", "description": "Opens its tunnel; holds the token."},
                 "url": {
                     **maybe({**TEXT, "format": "uri"}),

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Any, Protocol
 
 from attrs import frozen
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import ConnectingCancelledError
 from twisted.internet.interfaces import IDelayedCall
-from twisted.internet.protocol import Protocol, connectionDone
+from twisted.internet.protocol import Protocol as Receiver
+from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web.client import ResponseDone
@@ -23,11 +24,11 @@ from sessiond.core.errors import Code, Refused
 from sessiond.ports import Clock, Close, RelayLimits
 from sessiond.tunnel.endpoint import Unreachable, reach
 from sessiond.web.answers import Answer, problem, send
-from sessiond.web.entry import CLOSED, Entry
+from sessiond.web.entry import CLOSED
 from sessiond.web.forwarding import Address, answer_lines, request_lines, target_below
 from sessiond.web.outcomes import refusal_of_cut
 from sessiond.web.program import Broken, ProgramConnection
-from sessiond.web.visits import Stay
+from sessiond.web.visits import Stay, Visit
 
 NOT_PASSED = (b"CONNECT", b"TRACE")
 """What is asked of us and not of a program."""
@@ -48,12 +49,31 @@ class Ways:
     limits: RelayLimits
 
 
+class WayIn(Protocol):
+    """How clients come to the pages of sessions; :class:`sessiond.web.entry.Entry` says what each method means."""
+
+    def address(self, request: Request, session_id: str) -> Address:
+        """Give the address of a session's pages."""
+
+    def check_origin(self, request: Request) -> None:
+        """Let no page call that may not."""
+
+    def visit(self, request: Request, session_id: str) -> Visit | None:
+        """Give the visit that a request belongs to."""
+
+    async def come(self, request: Request, session_id: str, visit: Visit | None) -> Answer | None:
+        """Begin a visit, where the request brings what opens the session."""
+
+    def proves(self, request: Request) -> bool:
+        """Say whether the ``Authorization`` of a request is for us."""
+
+
 class Proxy(Resource):
     """Everything at and below the address of one session."""
 
     isLeaf = True
 
-    def __init__(self, entry: Entry, ways: Ways, session_id: str) -> None:
+    def __init__(self, entry: WayIn, ways: Ways, session_id: str) -> None:
         super().__init__()
         self._entry, self._ways, self._id = entry, ways, session_id
 
@@ -69,7 +89,7 @@ class Passing:
     :ivar over: the answer was sent, or the client has gone.
     """
 
-    def __init__(self, entry: Entry, ways: Ways, session_id: str, request: Request) -> None:
+    def __init__(self, entry: WayIn, ways: Ways, session_id: str, request: Request) -> None:
         self._entry, self._ways, self._id = entry, ways, session_id
         self._request: Any = request
         self._running: Deferred[None] | None = None
@@ -240,7 +260,7 @@ class Passing:
             self._stay.part(self)
 
 
-class _Down(Protocol):
+class _Down(Receiver):
     """The body of an answer on its way to the client, who sets the pace."""
 
     def __init__(self, passing: Passing, request: Any, connection: ProgramConnection) -> None:

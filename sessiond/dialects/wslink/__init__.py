@@ -1,4 +1,4 @@
-"""wslink: RPC applications that the daemon itself serves."""
+"""wslink: RPC applications that the daemon itself serves, and what stands in for its launcher."""
 
 from sessiond.dialects.wslink.faces import WslinkFaces
 

@@ -19,7 +19,7 @@ from sessiond.core.facts import StoredFact
 from sessiond.core.session import Session
 from sessiond.core.values import State
 from sessiond.web.access import Access, Caller, Face, Scope, bearer_of
-from sessiond.web.api_sessions import full_shape, owned_shapes, urls_shape
+from sessiond.web.api_sessions import full_shape, owned_shapes, secrets_shape, urls_shape
 from sessiond.web.bodies import header
 from sessiond.web.orders import read_extension, read_order
 from sessiond.web.outcomes import refusal_of
@@ -112,8 +112,8 @@ class OwnMethods:
         if wanted.waits and (verdict is Verdict.ENDED or over):
             raise refusal_of(session)
         urls = {} if over else urls_shape(self._broker, self._face, came.host, session, reservation.token)
-        secret = {} if over else {"token": reservation.token}
-        return {**full_shape(self._broker, session), **secret, **urls}
+        secrets = {} if over else secrets_shape(self._broker, session, reservation.token)
+        return {**full_shape(self._broker, session), **secrets, **urls}
 
     @register("sessiond.release")
     async def release(self, session_id: object) -> Shape:
