@@ -40,13 +40,14 @@ def free_port() -> int:
 
 
 @contextmanager
-def running(folder: Path, name: str, *arguments: str, port: int | None = None) -> Iterator[int]:
+def running(folder: Path, name: str, *arguments: str, port: int | None = None, **variables: str) -> Iterator[int]:
     """Run a program of Python's, give its pid once it listens, and end it with all of its children.
 
     :param folder: where its output is kept, as ``NAME.txt``, and which it takes for its home.
     :param arguments: behind the interpreter.
+    :param variables: what its environment has beside our own.
     """
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "HOME": str(folder)}
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "HOME": str(folder), **variables}
     output = folder / f"{name}.txt"
     with output.open("ab") as kept:
         process = subprocess.Popen(  # noqa: S603 - our own programs

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from attrs import frozen
 
-from bench import links, measures
+from bench import launches, links, measures
 from bench.rows import Aim, Row, row
 from bench.sides import STATUS_SERVICES, STATUS_SLOTS, Ours, Peer, Side, a_target, nexus, ours, peer, rpc
 
@@ -40,6 +40,9 @@ class Sizes:
     reservations: int
     told: int
     requests: int
+    launches: int
+    burst: int
+    many_launches: int
 
 
 FULL = Sizes(
@@ -60,6 +63,9 @@ FULL = Sizes(
     reservations=1500,
     told=15,
     requests=400,
+    launches=10,
+    burst=50,
+    many_launches=1000,
 )
 TINY = Sizes(
     repeats=1,
@@ -74,6 +80,9 @@ TINY = Sizes(
     reservations=6,
     told=1,
     requests=5,
+    launches=1,
+    burst=2,
+    many_launches=4,
 )
 AT_ONCE = 20
 UP_AIMS = {64: Aim(at_most=True, figure=0.3)}
@@ -259,6 +268,30 @@ def _rpc(run: _Run) -> Iterator[Row]:
                 yield row(name, "1/s", *found, twice)
 
 
+def _launches(run: _Run) -> Iterator[Row]:
+    quarter = Aim(at_most=True, figure=0.25)
+    one = f"wslink's launcher, an application that listens after {launches.LISTENS_S:.2f} s"
+    many = f"wslink's launcher, {run.sizes.burst} of them at once"
+    grown = f"wslink's launcher, memory after {run.sizes.many_launches} launches"
+    wanted = [name for name in (one, many, grown) if run.wants(name)]
+    if not wanted:
+        return
+    count, repeats = run.sizes.launches, run.sizes.repeats
+    with launches.both(run.folder) as (mine, other):
+        others = [] if other is None else [other]
+        if one in wanted:
+            found = launches.answer_ms(mine, count), [ms for peer in others for ms in launches.answer_ms(peer, count)]
+            yield row(one, "ms", *found, quarter)
+        if many in wanted:
+            pairs = [[launches.burst_s(side, run.sizes.burst) for side in (mine, *others)] for _ in range(repeats)]
+            yield row(many, "s", [pair[0] for pair in pairs], [figure for pair in pairs for figure in pair[1:]])
+    if grown in wanted:
+        with launches.both(run.folder) as (mine, other):
+            sizes = run.sizes.many_launches, run.sizes.burst
+            theirs = [] if other is None else [launches.grown_kib(other, *sizes)]
+            yield row(grown, "KiB", [launches.grown_kib(mine, *sizes)], theirs)
+
+
 RPC_SMALL, RPC_MANY = "RPC, a small call", "RPC, small calls, 64 on their way"
 RPC_BYTES = (
     ("RPC, 1 MiB of bytes", MIB, False),
@@ -268,7 +301,7 @@ RPC_BYTES = (
 RPC_TOPICS = (("RPC, a topic to 50 clients", 50), ("RPC, a topic to 500 clients", 500))
 RPC_ROWS = (RPC_SMALL, RPC_MANY, *(name for name, *_ in (*RPC_BYTES, *RPC_TOPICS)))
 
-ROWS = (_down, _up, _round_trips, _stdio, _opens, _idle, _reservations, _told, _rest, _status, _rpc)
+ROWS = (_down, _up, _round_trips, _stdio, _opens, _idle, _reservations, _told, _rest, _status, _rpc, _launches)
 
 
 def percentile(figures: list[float], percent: int) -> float:

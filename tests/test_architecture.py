@@ -47,6 +47,7 @@ MAY_KNOW: Mapping[str, frozenset[str]] = {
     "commands": frozenset({"config", "core.errors", "entropy"}) | WATCHING,
     "__main__": frozenset({"commands"}),
     "websocketserver": frozenset({"boot", "config", "core"}),
+    "launcher": frozenset({"boot", "config", "core"}),
     # The program around an RPC application: its links and its listener are those of the daemon, its life is its own.
     "rpc": FACE | {"web", "ws", "clock"},
     # Programs that run as children, and the class that scripts derive from: they know nothing of the daemon.

@@ -33,7 +33,7 @@ STOP_S = 10.0
 SESSIONS_S = 8.0
 """How much of that the ending of sessions may take."""
 
-ANNOUNCED = (Face.PORTAL, Face.API, Face.STATIC, Face.NEXUS, Face.GENIUS2, Face.HOOPS)
+ANNOUNCED = (Face.PORTAL, Face.API, Face.STATIC, Face.NEXUS, Face.GENIUS2, Face.HOOPS, Face.WSLINK)
 """The faces whose address a start tells: that of the first which is served."""
 
 EXPECTED = (FolderError, ListenError, StoreError, OSError)

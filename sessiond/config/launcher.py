@@ -176,14 +176,14 @@ class _Reading:
         told = frozenset(general.need("fields", _words, ()))
         # The file in front of a web server is of no use where there is none.
         mapping_file = general.need("proxy_file", _text_or_nothing, "")
-        log_dir = general.need("log_dir", text, ".")
+        log_dir = general.need("log_dir", _text_or_nothing, "")
         content = general.read("content", _text_or_nothing, "")
         endpoint = general.need("endpoint", _endpoint, "paraview")
         resources = self._resources()
         meaning = Meaning(names, data, session_url)
         services, apps = list[Service](), dict[str, LaunchedApp]()
         for called, table in self._root.tables("apps"):
-            offered = self._services(called, table, resources, meaning, told, timeout_s, str(self._folder / log_dir))
+            offered = self._services(called, table, resources, meaning, told, timeout_s, log_dir)
             services += offered
             hosts = {one.name: resource.host for one, resource in zip(offered, resources, strict=True)}
             shares = any(one.shares_secret for one in offered)
@@ -248,14 +248,15 @@ class _Reading:
         found = []
         meaning.asked = {}
         for number, resource in enumerate(resources):
-            own = {name: f"${{{name}}}" for name in ("id", "port", "secret")}
+            usual = () if "python" in (*meaning.names, *meaning.data) else ("python",)
+            own = {name: f"${{{name}}}" for name in ("id", "port", "secret", *usual)}
             server = {**own, "host": literal(resource.host), "application": literal(called)}
             # What clients are told may ask for fields that no argument does.
             for template in (meaning.session_url, *meaning.data.values()):
                 meaning.argument(template, server)
             argv: list[Argument] = [meaning.argument(template, server) for template in command]
             self._check_program(table, command[0], argv)
-            known = {*SERVER_NAMES, *meaning.names, *meaning.data}
+            known = {*SERVER_NAMES, "cmd", *meaning.names, *meaning.data}
             asked = {**{name: f"${{{name}}}" for name in told if name not in known}, **meaning.asked}
             meaning.asked = asked
             suffix = f".{number}" if len(resources) > 1 else ""
@@ -274,7 +275,7 @@ class _Reading:
                     host=resource.address,
                     pass_env=self._terms.pass_env,
                     output_bytes=OUTPUT_BYTES,
-                    output_folder=log_dir,
+                    output_folder=str(self._folder / log_dir) if log_dir else None,
                 )
             )
         return found
@@ -282,9 +283,9 @@ class _Reading:
     def _check_program(self, table: Table, program: Template, argv: list[Argument]) -> None:
         """See that the operator alone says which program is run, and find one that is named by a relative path."""
         first = str(argv[0])
-        if "${" in first.replace("$$", ""):
+        if "${" in first.replace("$$", "").replace("${python}", ""):
             table.fault("cmd", f"the program itself may hold no name but properties: {program.names[0].written}")
-        elif "/" in first and not first.startswith("/"):
+        elif "/" in first and not first.startswith(("/", "${python}")):
             argv[0] = str(self._folder / first)
 
     def _option(self, name: str, written: str) -> Choice | Pattern:
@@ -292,6 +293,8 @@ class _Reading:
         rule = self._rules.get(name)
         if rule is None:
             return Pattern(r"[^\0\r\n]*", written, MOST_CHARACTERS)
+        if isinstance(rule.allowed, Choice):
+            return Choice((*rule.allowed.of, written), written)
         return evolve(rule.allowed, default=written)
 
 
@@ -368,9 +371,9 @@ def _text_or_nothing(value: object) -> str:
 
 
 def _argument(value: object) -> str:
-    if not isinstance(value, str):
+    if not isinstance(value, str) or "\0" in value:
         raise Unfit("arguments are texts")
-    return _scalar(value)
+    return value
 
 
 def _arguments(value: object) -> tuple[str, ...]:
@@ -389,7 +392,7 @@ _scalars = _each(_scalar, "a list of texts is needed")
 
 
 def _texts(value: object) -> Mapping[str, str]:
-    return {key: _scalar(one) for key, one in mapping(value).items()}
+    return {key: _argument(one if isinstance(one, str) else _scalar(one)) for key, one in mapping(value).items()}
 
 
 def _endpoint(value: object) -> str:

@@ -66,8 +66,6 @@ def check(name: str, kind: OptionType, value: object) -> Scalar:
 
 
 def _allows(kind: Choice | Pattern | File | Folders, value: str) -> bool:
-    if isinstance(kind, Choice | Pattern) and value == kind.default:
-        return True
     if isinstance(kind, Choice):
         return value in kind.of
     if isinstance(kind, Folders):
@@ -78,8 +76,11 @@ def _allows(kind: Choice | Pattern | File | Folders, value: str) -> bool:
     if isinstance(kind, File):
         return len(value) <= LONGEST_PATH and stays_below(value) and value.endswith(kind.suffixes or "")
     # The length first: it bounds the work that the expression can make (config.patterns).
-    matches = re.match if kind.at_start else re.fullmatch
-    return len(value) <= kind.max_length and matches(kind.pattern, value) is not None
+    if len(value) > kind.max_length:
+        return False
+    if kind.at_start:
+        return value == kind.default or re.match(kind.pattern, value) is not None
+    return re.fullmatch(kind.pattern, value) is not None
 
 
 def lies_in(folder: str, roots: tuple[str, ...]) -> bool:

@@ -121,7 +121,7 @@ class Pattern:
     """An option that takes text which a regular expression matches as a whole.
 
     :ivar optional: it may be empty too, whatever the expression says: then it was not chosen.
-    :ivar at_start: the expression need only match where the text begins.
+    :ivar at_start: the expression need only match where the text begins, and the default need not match.
     """
 
     pattern: str

@@ -183,7 +183,9 @@ class ProcessLauncher:
         self._check_command(service, values, environment)
         if user is not None:
             os.chown(folder, *user)
-        output = OutputFile(output_path(session, service, folder), service.output_bytes)
+        path = output_path(session, service, folder)
+        path.parent.mkdir(mode=0o755, exist_ok=True)
+        output = OutputFile(path, service.output_bytes)
         written = output.create(user)
         child = make(self._watches, tell, service.ready, session.nonce, folder, output, endpoint)
         try:

@@ -216,7 +216,7 @@ def secrets_shape(broker: Broker, session: Session, token: str) -> Shape:
     """Tell what opens a session, to who has made it: its token, and what its program wants to hear."""
     service = broker.service_of(session)
     shared = service is not None and service.shares_secret
-    return {"token": token, **({"application_secret": session.application_secret} if shared else {})}
+    return {"token": token, "application_secret": session.application_secret if shared else None}
 
 
 def full_shape(broker: Broker, session: Session) -> Shape:

@@ -130,7 +130,7 @@ NEW_SESSION: Json = {
         record(
             {
                 "token": {**TEXT, "description": "The session's secret; told this once."},
-                "application_secret?": {**TEXT, "description": "What its program wants to hear, where it shares one."},
+                "application_secret": {**maybe(TEXT), "description": "What its program wants to hear of its clients."},
                 "tunnel_url": {**TEXT, "format": "uri", "description": "Opens its tunnel; holds the token."},
                 "url": {
                     **maybe({**TEXT, "format": "uri"}),
@@ -334,7 +334,13 @@ EXAMPLE: Json = {
     "exit": None,
 }
 TOKEN = "bH94VcB1qmPWvlPYhsQ7r9hQU-Vt6Nc3qZQmcNLFQKo"  # noqa: S105 - opens nothing
-NEW_EXAMPLE: Json = {**EXAMPLE, "token": TOKEN, "tunnel_url": f"ws://127.0.0.1:9000/tunnel?token={TOKEN}", "url": None}
+NEW_EXAMPLE: Json = {
+    **EXAMPLE,
+    "token": TOKEN,
+    "application_secret": None,
+    "tunnel_url": f"ws://127.0.0.1:9000/tunnel?token={TOKEN}",
+    "url": None,
+}
 QUEUED_EXAMPLE: Json = {
     **NEW_EXAMPLE,
     "state": "queued",

@@ -21,7 +21,8 @@ from tests.reactor import within
 
 ROOT = Path(__file__).parents[2]
 KEYS = ["name", "ours", "peer", "unit", "ratio", "aim", "holds"]
-ALONE = ("durable", "application listens", "REST", "Nexus status", *(() if find_spec("wslink") else ("RPC",)))
+WSLINK = () if find_spec("wslink") else ("RPC", "wslink's launcher")
+ALONE = ("durable", "application listens", "REST", "Nexus status", *WSLINK)
 LIMIT_S = 120.0
 ROWS = [
     row("cost", "s/GiB", [1.0, 3.0, 2.0], [4.0, 4.0, 5.0], Aim(at_most=True, figure=0.6)),
@@ -41,7 +42,7 @@ async def test_a_tiny_run(tmp_path: Path) -> None:
     out, err, status = await getProcessOutputAndValue(sys.executable, arguments, environment, str(ROOT))
     assert status == 0, err.decode()
     found = json.loads((tmp_path / "results.json").read_text())
-    assert len(found) == 23
+    assert len(found) == 26
     assert all(list(one) == KEYS for one in found)
     assert all(one["ours"] >= 0 for one in found if "memory" not in one["name"])
     peerless = {one["name"] for one in found if one["peer"] is None}

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NoReturn
 
 JACKSON = "/usr/share/java/jackson-databind.jar"
+APACHE = "/usr/sbin/apache2"
 FONT = "/usr/share/fonts/truetype/dejavu/DejaVuSansMono.ttf"
 
 PACKAGES: Mapping[str, str] = {
@@ -30,6 +31,7 @@ PACKAGES: Mapping[str, str] = {
     "ip": "iproute2",
     "nginx": "nginx-light",
     "haproxy": "haproxy",
+    APACHE: "apache2-bin",
     "javac": "default-jdk-headless",
     JACKSON: "libjackson2-databind-java",
 }

@@ -115,3 +115,16 @@ def test_whatever_is_given(given: dict[str, object]) -> None:
         assert isinstance(found[name], str)
         assert not str(found[name]).startswith("-")
     assert not {"", ".", ".."} & set(str(found["e"]).split("/"))
+
+
+@pytest.mark.parametrize(
+    ("value", "allowed"), [("abc", True), ("abc!", True), ("!abc", False), ("$unsaid", True), ("$unsaid!", False)]
+)
+def test_matched_at_the_start(value: str, allowed: bool) -> None:
+    """An expression of this kind need not match the whole text, nor the default at all."""
+    declared = {"x": Pattern("[a-z]+", "$unsaid", at_start=True)}
+    if allowed:
+        assert check_options(declared, {"x": value}) == {"x": value}
+    else:
+        with pytest.raises(Refused):
+            check_options(declared, {"x": value})

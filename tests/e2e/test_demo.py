@@ -2,10 +2,12 @@
 
 import json
 import tomllib
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from sessiond.config.commented import read_commented
 from sessiond.demo.model import CUBE
 from tests.components import needs
 from tests.daemon import ROOT, Daemon, free_port, started
@@ -34,12 +36,23 @@ async def demo(place: Place) -> Daemon:
     wanted["dialects"]["nexus"]["novnc"] = _found(wanted["dialects"]["nexus"]["novnc"])
     party = wanted["dialects"]["genius2"]["contexts"]["partiesserver"]
     party["folder"] = _found(party["folder"])
+    wanted["dialects"]["wslink"]["launchers"]["paraview"]["file"] = str(_launcher(place))
     wanted |= {"state_dir": "state", "runtime_dir": str(place.run)}
     place.config.write_text("\n".join(f"{name} = {toml(value)}" for name, value in wanted.items()), "utf-8")
     daemon = await started(place.config)
     port = wanted["listeners"]["web"]["endpoint"].split(":")[1]
     daemon.url = f"http://127.0.0.1:{port}"
     return daemon
+
+
+def _launcher(place: Place) -> Path:
+    """Write the launcher's file anew, with other ports."""
+    found = read_commented((DEMO.parent / "launcher.json").read_text("utf-8"))
+    _, last = place.ports
+    found["resources"][0]["port_range"] = [last - 1, last]
+    path = place.folder / "launcher.json"
+    path.write_text(json.dumps(found), "utf-8")
+    return path
 
 
 def _found(folder: str) -> str:
@@ -61,6 +74,19 @@ async def test_spawn(place: Place) -> None:
     viewer.sendClose(1000)
     assert await viewer.closed == (1000, None)
     await daemon.line("session.ended {'reason': 'finished'")
+
+
+@within(60)
+async def test_launcher(place: Place) -> None:
+    """One POST starts an application of wslink's kind and says where its WebSocket is, which opens."""
+    daemon = await demo(place)
+    made = await daemon.call("POST", "/paraview/", {"application": "demo", "kind": "no such"})
+    assert made.status == 200, made
+    assert made.json["title"] == "A demo of waves"
+    client = await browse(made.json["sessionURL"].replace("USE_HOST", daemon.url.rpartition("/")[2]))
+    hello = {"id": "system:c0:0", "method": "wslink.hello", "args": [{"secret": made.json["secret"]}]}
+    client.sendMessage(json.dumps(hello).encode())
+    assert b"clientID" in await client.bytes(20)
 
 
 def test_rpc(place: Place, browsing: "BrowserContext") -> None:

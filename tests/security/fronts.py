@@ -66,7 +66,7 @@ def nginx(folder: Path, netloc: str) -> Iterator[Dial]:
     needs("nginx")
     user = "user root;\n" if os.geteuid() == 0 else ""
     config = _written(folder, NGINX, netloc, user)
-    with _running(folder, ["nginx", "-c", str(config), "-e", str(folder / "error.log")]) as dial:
+    with running(folder, ["nginx", "-c", str(config), "-e", str(folder / "error.log")]) as dial:
         yield dial
 
 
@@ -74,7 +74,7 @@ def nginx(folder: Path, netloc: str) -> Iterator[Dial]:
 def haproxy(folder: Path, netloc: str) -> Iterator[Dial]:
     """Run HAProxy in front of a daemon, and give what connects to it."""
     needs("haproxy")
-    with _running(folder, ["haproxy", "-db", "-f", str(_written(folder, HAPROXY, netloc))]) as dial:
+    with running(folder, ["haproxy", "-db", "-f", str(_written(folder, HAPROXY, netloc))]) as dial:
         yield dial
 
 
@@ -99,8 +99,10 @@ def _written(folder: Path, text: str, netloc: str, user: str = "") -> Path:
 
 
 @contextmanager
-def _running(folder: Path, argv: list[str]) -> Iterator[Dial]:
-    def dial() -> socket.socket:
+def running(folder: Path, argv: list[str], dials: Dial | None = None) -> Iterator[Dial]:
+    """Run a server until the end, once it listens: on the socket ``front`` in its folder, unless ``dials`` is given."""
+
+    def front() -> socket.socket:
         leg = socket.socket(socket.AF_UNIX)
         leg.settimeout(LIMIT_S)
         try:
@@ -109,6 +111,8 @@ def _running(folder: Path, argv: list[str]) -> Iterator[Dial]:
             leg.close()
             raise
         return leg
+
+    dial = dials or front
 
     def listens() -> bool:
         assert process.poll() is None, (folder / "said").read_text()

@@ -33,7 +33,7 @@ SESSION = {
     *("waiting_for", "deadlines", "deadlines[].name", "deadlines[].at", "deadlines[].in_s", "reported_at", "suspect"),
     *("reason", "cause", "exit", "exit.code", "exit.signal"),
 }
-NEW_SESSION = SESSION | {"token", "tunnel_url", "url"}
+NEW_SESSION = SESSION | {"token", "application_secret", "tunnel_url", "url"}
 SERVICE = {
     *("name", "title", "kind", "count", "used", "queued", "cause", "any_options"),
     *("options", "options.size", "options.depth", "options.name"),

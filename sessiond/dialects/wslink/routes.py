@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 
 from twisted.internet.defer import CancelledError
@@ -38,6 +39,7 @@ Clients take a failure without a JSON ``error`` for a server that has no launche
 """
 LONGEST_ID = 128
 """How many characters of what was taken for an id are repeated."""
+HEADERS = re.compile(r"[A-Za-z0-9-]+(?: ?, ?[A-Za-z0-9-]+)*", re.ASCII)
 COMMANDS = ("command not found", "command not executable", "can't be started", "the service")
 """How the causes of launches begin that never had a process."""
 
@@ -69,7 +71,7 @@ class Route(JsonLeaf):
         try:
             check_origin(self._front.settings, request)
             if request.method == b"OPTIONS" and self._front.settings.origins:
-                return Answer(None, 204, preflight(methods))
+                return Answer(None, 204, preflight(request, methods))
             method = methods.get(request.method.decode("ascii", "replace"))
             if method is None:
                 raise Refused(Code.METHOD_NOT_ALLOWED)
@@ -137,11 +139,15 @@ def check_origin(launcher: LinkLauncher, request: Request) -> None:
         raise Refused(Code.FORBIDDEN, OTHER_ORIGIN)
 
 
-def preflight(methods: Mapping[str, object]) -> dict[str, str]:
-    """Give what a browser is told that asks before it lets a page call (Fetch standard, CORS preflight)."""
+def preflight(request: Request, methods: Mapping[str, object]) -> dict[str, str]:
+    """Give what a browser is told that asks before it lets a page call (Fetch standard, CORS preflight).
+
+    A page may send headers of its own for whatever stands in front of the daemon (``config.headers`` of the client).
+    """
+    asked = header(request, "Access-Control-Request-Headers") or ""
     return {
         "Access-Control-Allow-Methods": ", ".join(methods),
-        "Access-Control-Allow-Headers": "Content-Type",
+        "Access-Control-Allow-Headers": asked if HEADERS.fullmatch(asked) else "Content-Type",
         "Access-Control-Max-Age": str(PREFLIGHT_S),
     }
 

@@ -2,36 +2,7 @@
 "use strict";
 
 const [, , folder, url, secret, exits] = process.argv;
-const { WebSocket: Inner } = require(require.resolve("ws", { paths: [folder] }));
-
-// What a browser gives the client and Node does not.
-class BrowserSocket {
-  constructor(address, protocols) {
-    this.inner = new Inner(address, protocols);
-    this.inner.binaryType = "nodebuffer";
-    this.inner.on("open", () => this.onopen && this.onopen({}));
-    this.inner.on("message", (data, isBinary) => {
-      const held = isBinary ? new Blob([data]) : data.toString("utf8");
-      if (this.onmessage) this.onmessage({ data: held });
-    });
-    this.inner.on("close", (code, reason) => this.onclose && this.onclose({ code, reason: reason.toString() }));
-    this.inner.on("error", (error) => this.onerror && this.onerror(error));
-  }
-  get readyState() { return this.inner.readyState; }
-  // In the order of the calls, as browsers do, though a Blob is read in its own time.
-  send(data) {
-    this.sent = (this.sent || Promise.resolve()).then(async () => {
-      this.inner.send(data instanceof Blob ? Buffer.from(await data.arrayBuffer()) : data);
-    });
-  }
-  close() {
-    this.sent = (this.sent || Promise.resolve()).then(() => this.inner.close());
-  }
-}
-for (const state of ["CONNECTING", "OPEN", "CLOSING", "CLOSED"]) BrowserSocket[state] = Inner[state];
-Object.assign(globalThis, { self: globalThis, window: globalThis, WebSocket: BrowserSocket });
-globalThis.location = { protocol: "http:", hostname: "localhost", port: "80", host: "localhost", pathname: "/" };
-globalThis.document = { baseURI: "http://localhost/" };
+require("./browser.cjs")(folder).browse("http://localhost/");
 // A client that was destroyed fails at what still comes; a browser would only write that down.
 let over = false;
 process.on("unhandledRejection", () => {});
