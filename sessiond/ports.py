@@ -11,7 +11,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IPushProducer
 
 from sessiond.core.events import Event
-from sessiond.core.facts import Fact, StoredFact
+from sessiond.core.facts import CloudEvent, Fact, History, StoredFact
 from sessiond.core.services import Service
 from sessiond.core.session import Session
 from sessiond.core.values import End, Endpoint, Lease, StopStep
@@ -78,6 +78,9 @@ class Store(Protocol):
         Only the newest ``keep_facts`` (set when the store is made) are sure to be there.
         """
 
+    def history(self) -> Deferred[History]:
+        """Say which facts are kept, saves called before included."""
+
     def shelf(self, name: str) -> Shelf:
         """Give the rows of somebody's own, such as a dialect's; it works while the store is open."""
 
@@ -102,13 +105,25 @@ class Shelf(Protocol):
 
 
 class Bus(Protocol):
-    """Where facts go out. Facts arrive in order, at least once, and only after they were saved."""
+    """Where facts go out, and events of others come in.
+
+    Facts arrive in order, at least once, and only after they were saved.
+    """
 
     def subscribe(self, listener: Callable[[StoredFact], None]) -> Callable[[], None]:
         """Have ``listener`` called with each saved fact; call the result to stop that."""
 
     def publish(self, facts: Sequence[StoredFact]) -> None:
         """Tell every listener; one that raises is logged and harms no other."""
+
+    def listen(self, listener: Callable[[str, CloudEvent], None]) -> Callable[[], None]:
+        """Have ``listener`` called with each event of a feed and the feed's name; call the result to stop that."""
+
+    def emit(self, feed: str, event: CloudEvent) -> Deferred[None]:
+        """Have an event come in by a feed; fires once whoever carries it has it.
+
+        :raises sessiond.core.errors.BusError: nobody has it.
+        """
 
 
 class StreamTaker(Protocol):

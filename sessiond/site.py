@@ -36,6 +36,7 @@ class Sources:
     :ivar tunnel: makes the resource that opens tunnels, for a listener that presents itself so.
     :ivar sessions: makes what has an address for each session, likewise.
     :ivar rpc: makes what takes calls over a WebSocket, likewise.
+    :ivar events: makes what tells what happens, likewise; ``feeds`` what takes events of others.
     :ivar tunnel_listener: where tunnels open for those who called a listener that opens none.
     """
 
@@ -51,6 +52,8 @@ class Sources:
     sessions: Callable[[Face], IResource] | None = None
     rpc: Callable[[Face], IResource] | None = None
     wslink: WslinkFaces | None = None
+    events: Callable[[Face], IResource] | None = None
+    feeds: Callable[[Face], IResource] | None = None
 
 
 Find = Callable[[Sequence[bytes], Request], IResource | None]
@@ -165,7 +168,12 @@ def tree_of(listener: Listener, sources: Sources) -> Resource:
         root.putChild(b"", Guarded(page(), face))
         root.putChild(b"pages", Guarded(pages(), face))
     if Served.API in serves:
-        mount(root, "/api/v1", api_tree(sources.broker, sources.access, face, serves))
+        api = api_tree(sources.broker, sources.access, face, serves)
+        if sources.events is not None:
+            api.putChild(b"events", sources.events(face))
+        if sources.feeds is not None:
+            api.putChild(b"feeds", sources.feeds(face))
+        mount(root, "/api/v1", api)
     if Served.RPC in serves and sources.rpc is not None:
         root.putChild(b"rpc", sources.rpc(face))
     if Served.TUNNEL in serves:

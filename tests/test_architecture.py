@@ -20,6 +20,7 @@ WATCHING = frozenset({"log", "meters"})
 ADAPTER = frozenset({"ports"}) | DATA | WATCHING
 BROKER = frozenset({"ports", "core", "entropy"}) | WATCHING
 FACE = BROKER | {"broker", "tunnel", "config"}
+TOPICS = frozenset({"bus.topics", "bus.line", "bus.cloudevents"})
 
 MAY_KNOW: Mapping[str, frozenset[str]] = {
     "core": frozenset(),
@@ -36,9 +37,10 @@ MAY_KNOW: Mapping[str, frozenset[str]] = {
     "broker": BROKER,
     # A command is checked where it is read, by the words that will fill it.
     "config": frozenset({"core", "ports", "log", "launchers.placeholders"}),
-    "web": FACE,
+    # Clients of the feed hear topics, and events of others come in as CloudEvents.
+    "web": FACE | TOPICS,
     # A refused upgrade is answered as web/ answers everything else.
-    "ws": FACE | {"web"},
+    "ws": FACE | TOPICS | {"web"},
     # Applications are hosted in the daemon as they are in a program of their own.
     "dialects": FACE | {"web", "ws", "rpc"},
     "site": FACE | {"web", "ws", "dialects"},

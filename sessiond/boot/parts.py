@@ -8,13 +8,17 @@ from pathlib import Path
 from typing import Any
 
 from attrs import evolve, frozen
+from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from sessiond.boot.instance import Instance, private, private_below
 from sessiond.broker import Broker, Tickets
 from sessiond.bus.local import LocalBus
+from sessiond.bus.topics import Feed as Topic
+from sessiond.bus.topics import Topics, Viewer
 from sessiond.clock import SteadyClock
-from sessiond.config import Config, Face, StoreKind
+from sessiond.config import Config, Face, FeedSource, StoreKind
+from sessiond.core.errors import Refused
 from sessiond.core.services import Catalogue, Service
 from sessiond.core.session import Session
 from sessiond.core.values import LeaseKind
@@ -35,9 +39,11 @@ from sessiond.site import Sources
 from sessiond.stores.memory import MemoryStore
 from sessiond.stores.sqlite import SqliteStore
 from sessiond.web.access import Access
+from sessiond.web.api_feeds import Feeds
 from sessiond.web.proxy import Ways
 from sessiond.web.visits import Visits
 from sessiond.ws.bulletin import Bulletins
+from sessiond.ws.feed import Feed
 from sessiond.ws.rpc.own import OwnLinks
 from sessiond.ws.sessions import Pages
 from sessiond.ws.tunnels import Tunnels
@@ -60,6 +66,8 @@ class Parts:
     reaper: Reaper
     table: SocketTable
     rpc: OwnLinks
+    topics: Topics
+    feed: Feed
 
     async def reclaim(self, instance: Instance) -> None:
         """End the programs that another instance has left, and delete their folders.
@@ -76,6 +84,8 @@ class Parts:
     def start(self) -> None:
         """Begin what goes on while the daemon runs, once the broker has found what was there."""
         self.meters.start()
+        beginning = Deferred.fromCoroutine(self.topics.begin())
+        beginning.addErrback(lambda failure: log.failure("the history of facts can't be read", failure))
         if self.sources.genius2 is not None:
             self.sources.genius2.start()
         if self.sources.wslink is not None:
@@ -84,6 +94,7 @@ class Parts:
     def stop(self) -> None:
         """Look for nothing new any more, and let those go who only call."""
         self.rpc.close()
+        self.feed.close()
         if self.sources.genius2 is not None:
             self.sources.genius2.stop()
         if self.sources.wslink is not None:
@@ -128,7 +139,7 @@ def assemble(
         )
 
     programs = launcher_of(instance)
-    store = _store(config.store, instance.folder, reactor)
+    store = _store(config.store, instance.folder, reactor, entropy.nonce())
     launchers: dict[str, Launcher] = {
         "process": programs,
         "script": ScriptLauncher(programs, clock, entropy.nonce),
@@ -164,13 +175,37 @@ def assemble(
         bus.subscribe(wslink.hear)
     rpc = OwnLinks(broker, access, reactor)
     bus.subscribe(rpc.hear)
+    topics = Topics(store, f"/sessiond/{instance.number}", map(feed_of, config.feeds), unowned(broker))
+    bus.subscribe(topics.hear)
+    bus.listen(topics.came)
+    feed = Feed(topics, access, reactor, clock)
     sources = Sources(
         *(broker, access, meters, config.static, tunnels.resource, opening, nexus, genius2, hoops),
         sessions=pages.resource,
         rpc=rpc.resource,
         wslink=wslink,
+        events=feed.resource,
+        feeds=lambda face: Feeds(topics, bus, access, face, entropy.uuid),
     )
-    return Parts(broker, tunnels, meters, sources, programs, launcher_of, reaper, table, rpc)
+    return Parts(broker, tunnels, meters, sources, programs, launcher_of, reaper, table, rpc, topics, feed)
+
+
+def feed_of(source: FeedSource) -> Topic:
+    """Give the topic of a configured feed."""
+    return Topic(source.name, source.owner_field, source.group)
+
+
+def unowned(broker: Broker) -> Callable[[Viewer, str], bool]:
+    """Make what says whether a caller whom nobody knows may hear of a session."""
+
+    def may_see(viewer: Viewer, session_id: str) -> bool:
+        try:
+            session = broker.session(session_id)
+        except Refused:  # forgotten already
+            return False
+        return session.claimed and session.owner == viewer.owner
+
+    return may_see
 
 
 def traffic_of(tunnels: Tunnels) -> Traffic:
@@ -216,5 +251,5 @@ def warn_of_shared_ports(services: Iterable[Service], ephemeral: tuple[int, int]
             )
 
 
-def _store(kind: StoreKind, folder: Path, reactor: Any) -> Store:
-    return MemoryStore() if kind is StoreKind.MEMORY else SqliteStore(folder / STORE_NAME, reactor)
+def _store(kind: StoreKind, folder: Path, reactor: Any, epoch: str) -> Store:
+    return MemoryStore(epoch=epoch) if kind is StoreKind.MEMORY else SqliteStore(folder / STORE_NAME, reactor)

@@ -1,4 +1,4 @@
-"""Events as CloudEvents 1.0 in JSON: what leaves the daemon, and what comes in from others (CloudEvents JSON format 3)."""
+"""Events as CloudEvents 1.0 in JSON (JSON Event Format 3): what leaves the daemon, and what others send."""
 
 from __future__ import annotations
 
@@ -8,9 +8,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from attrs import field, frozen
-
-from sessiond.core.facts import StoredFact
+from sessiond.core.facts import CloudEvent, StoredFact
 
 VERSION = "1.0"
 CONTENT_TYPE = "application/cloudevents+json"
@@ -25,25 +23,6 @@ OWN_WORDS = ("specversion", "id", "source", "type", "subject", "time", "datacont
 
 class NoEvent(ValueError):
     """What came is no event; the text says why and repeats nothing of it."""
-
-
-@frozen
-class CloudEvent:
-    """One event.
-
-    :ivar id: unique within ``source``; a duplicate carries the same.
-    :ivar time: epoch seconds; ``None`` where nobody said when it happened.
-    :ivar data: whatever JSON can say.
-    :ivar extensions: further attributes of the event by name.
-    """
-
-    id: str
-    source: str
-    type: str
-    subject: str | None = None
-    time: float | None = None
-    data: Any = None
-    extensions: Mapping[str, str | int | bool] = field(factory=dict)
 
 
 def of_fact(stored: StoredFact, epoch: str, source: str) -> CloudEvent:

@@ -11,6 +11,7 @@ from typing import Any
 
 from attrs import fields
 
+from sessiond.config.feeds import read_feeds
 from sessiond.config.genius2 import read_genius2
 from sessiond.config.hoops import read_hoops
 from sessiond.config.listeners import read_listeners, read_tokens
@@ -98,6 +99,7 @@ def _build(root: Table, folder: Path, environment: Mapping[str, str]) -> Config:
         genius2=genius2,
         hoops=hoops,
         wslink=wslink,
+        feeds=read_feeds(root),
     )
     root.done()
     _check_together(config, root)

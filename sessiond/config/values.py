@@ -121,6 +121,22 @@ class StaticFolder:
 
 
 @frozen
+class FeedSource:
+    """A topic of events of others.
+
+    :ivar exchange: the exchange that they come from, where RabbitMQ is the bus; ``key`` which of its messages.
+    :ivar owner_field: which member of an event's data says whose it is; without it, it is nobody's.
+    :ivar group: who may hear what is nobody's, beside operators.
+    """
+
+    name: str
+    exchange: str | None = None
+    key: str = "#"
+    owner_field: str | None = None
+    group: str | None = None
+
+
+@frozen
 class Config:
     """A whole configuration.
 
@@ -142,3 +158,4 @@ class Config:
     genius2: Genius2 | None = None
     hoops: Hoops | None = None
     wslink: Wslink | None = None
+    feeds: tuple[FeedSource, ...] = ()

@@ -196,5 +196,9 @@ class StoreError(Exception):
     """The store could not keep what it was given; nothing of it was kept."""
 
 
+class BusError(Exception):
+    """Nobody has taken an event."""
+
+
 class ConfigError(Exception):
     """The configuration says something that can't be; the text names the place."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import Enum
+from typing import Any
 
 from attrs import field, frozen
 
@@ -51,3 +52,36 @@ class StoredFact:
 
     offset: int
     fact: Fact
+
+
+@frozen
+class History:
+    """What a store has of the facts that it was given.
+
+    :ivar epoch: tells its offsets from those of another store; another one once an older copy was put in its place.
+    :ivar oldest: the offset of the oldest fact that is kept; ``newest + 1`` where none is.
+    :ivar newest: the greatest offset that was given; 0 where none was.
+    """
+
+    epoch: str
+    oldest: int
+    newest: int
+
+
+@frozen
+class CloudEvent:
+    """One event, as CloudEvents 1.0 has it: a fact as it is told outside, or what others tell.
+
+    :ivar id: unique within ``source``; a duplicate carries the same.
+    :ivar time: epoch seconds; ``None`` where nobody said when it happened.
+    :ivar data: whatever JSON can say.
+    :ivar extensions: further attributes of the event by name.
+    """
+
+    id: str
+    source: str
+    type: str
+    subject: str | None = None
+    time: float | None = None
+    data: Any = None
+    extensions: Mapping[str, str | int | bool] = field(factory=dict)

@@ -23,7 +23,7 @@ from sessiond.rpc import ServerProtocol, run
 from sessiond.rpc.hosting import Hosted
 from sessiond.web.bodies import header
 from sessiond.web.door import Door, DoorSite
-from sessiond.ws.rpc.resource import LinkResource
+from sessiond.ws.talk import TalkResource
 
 READY, READY_VARIABLE = "wslink: Starting factory", "WSLINK_READY_MSG"
 """What launchers wait for; the variable says something else, or nothing."""
@@ -127,7 +127,7 @@ class Serving:
     # -- what is where -----------------------------------------------------------------------------------------------
 
     def _root(self) -> IResource:
-        links = LinkResource(self._endpoint, self._reactor, self._clock, self._check)
+        links = TalkResource(self._endpoint.open, self._reactor, self._clock, self._check)
         pages = File(self._settings.content) if self._settings.content else NoResource()
         return _Root(links, pages)
 

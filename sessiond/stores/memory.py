@@ -11,7 +11,7 @@ from typing import TypeVar
 from twisted.internet.defer import Deferred, fail, succeed
 
 from sessiond.core.errors import StoreError
-from sessiond.core.facts import Fact, StoredFact
+from sessiond.core.facts import Fact, History, StoredFact
 from sessiond.core.session import Session
 
 T = TypeVar("T")
@@ -23,9 +23,11 @@ class MemoryStore:
     Everything is done when the call returns.
 
     :param keep_facts: how many of the newest facts are kept.
+    :param epoch: tells its history from that of any other store.
     """
 
-    def __init__(self, keep_facts: int = 100_000) -> None:
+    def __init__(self, keep_facts: int = 100_000, epoch: str = "memory") -> None:
+        self._epoch = epoch
         self._sessions: dict[str, Session] = {}
         self._facts: deque[StoredFact] = deque(maxlen=keep_facts)
         self._shelves: dict[str, dict[str, bytes]] = {}
@@ -58,6 +60,12 @@ class MemoryStore:
         oldest = self._offset - len(self._facts) + 1
         start = max(0, after + 1 - oldest)
         return succeed(list(islice(self._facts, start, start + max(0, limit))))
+
+    def history(self) -> Deferred[History]:
+        """Say which facts are kept."""
+        if not self._is_open:
+            return fail(StoreError("the store is not open"))
+        return succeed(History(self._epoch, self._offset - len(self._facts) + 1, self._offset))
 
     def shelf(self, name: str) -> MemoryShelf:
         """Give the rows of somebody's own."""

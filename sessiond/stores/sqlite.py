@@ -12,8 +12,9 @@ from twisted.internet.interfaces import IReactorFromThreads
 from twisted.python.failure import Failure
 
 from sessiond.core.errors import StoreError
-from sessiond.core.facts import Fact, StoredFact
+from sessiond.core.facts import Fact, History, StoredFact
 from sessiond.core.session import Session
+from sessiond.stores.marker import Marker
 from sessiond.stores.opening import connect, schema_steps
 from sessiond.stores.rows import fact_row_of, row_of
 from sessiond.stores.tables import Tables
@@ -32,8 +33,8 @@ class Call(Protocol):
 class SqliteStore:
     """Keeps sessions in a file: durable when told, in groups that share one sync of the disk.
 
-    The file and its companions (``-wal``, ``-shm``, backups as ``NAME.schema-N``) have mode 0600. One daemon at a time
-    may have it open; whoever starts the store sees to that.
+    The file and its companions (``-wal``, ``-shm``, ``.history``, backups as ``NAME.schema-N``) have mode 0600. One
+    daemon at a time may have it open; whoever starts the store sees to that.
 
     :param path: the file; its folder exists.
     :param keep_facts: how many of the newest facts are sure to be kept; there may be a thousand more.
@@ -74,6 +75,10 @@ class SqliteStore:
         """Give up to ``limit`` facts behind the offset ``after``, oldest first; saves called before are in."""
         return self._read(lambda tables: tables.facts(after, limit))
 
+    def history(self) -> Deferred[History]:
+        """Say which facts are kept, saves called before included."""
+        return self._read(Tables.history)
+
     def shelf(self, name: str) -> SqliteShelf:
         """Give the rows of somebody's own."""
         return SqliteShelf(name, self._read, self._write)
@@ -85,7 +90,9 @@ class SqliteStore:
         return self._writer.close().addCallback(self._let_go, self._writer)
 
     def _connect(self) -> Tables:
-        return Tables(connect(self._path, schema_steps()), self._keep_facts)
+        tables = Tables(connect(self._path, schema_steps()), self._keep_facts)
+        tables.begin_history(Marker(self._path))
+        return tables
 
     def _let_go(self, _: None, writer: Writer) -> None:
         """Have the next ``open`` begin anew."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Sequence
 
-from sessiond.core.facts import StoredFact
+from sessiond.core.facts import History, StoredFact
 from sessiond.core.session import Session
+from sessiond.stores.marker import Marker
 from sessiond.stores.rows import FactRow, SessionRow, fact_of, session_of
 
 PRUNE_ROWS = 1000
@@ -26,6 +27,7 @@ _SHELVE = """
     INSERT INTO shelves (shelf, name, value) VALUES (?, ?, ?)
     ON CONFLICT (shelf, name) DO UPDATE SET value = excluded.value
 """
+_EPOCH = ("sessiond", "epoch")
 # Two queries of one row each: asked for both at once, SQLite reads the whole table.
 _SPAN = 'SELECT (SELECT min("offset") FROM facts), (SELECT max("offset") FROM facts)'
 
@@ -39,6 +41,8 @@ class Tables:
     def __init__(self, connection: sqlite3.Connection, keep_facts: int) -> None:
         self.connection = connection
         self._keep_facts = keep_facts
+        self._epoch = ""
+        self._marker: Marker | None = None
 
     def sessions(self) -> list[Session]:
         """Read every session, oldest row first.
@@ -62,6 +66,27 @@ class Tables:
         """Read up to ``limit`` facts behind the offset ``after``, oldest first."""
         found = self.connection.execute(_FACTS, (after, max(0, limit)))
         return [fact_of(offset, FactRow(*columns)) for offset, *columns in found]
+
+    def begin_history(self, marker: Marker) -> None:
+        """Find out whether this is the history that went on here last; if not, begin another epoch.
+
+        :param marker: the file that says how far it had come.
+        """
+        mark, kept = marker.read(), self.row(*_EPOCH)
+        newest = self.history().newest
+        gone_back = mark is not None and (kept is None or (mark.epoch == kept.decode() and newest < mark.newest))
+        if kept is None or gone_back:
+            kept = self.connection.execute("SELECT lower(hex(randomblob(8)))").fetchone()[0].encode()
+            self.put_row(*_EPOCH, kept)
+        self._epoch, self._marker = kept.decode(), marker
+        marker.write(self._epoch, newest)
+
+    def history(self) -> History:
+        """Say which facts there are."""
+        oldest, newest = self.connection.execute(_SPAN).fetchone()
+        given = self.connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'facts'").fetchone()
+        last = max(newest or 0, given[0] if given else 0)
+        return History(self._epoch, last + 1 if oldest is None else oldest, last)
 
     def row(self, shelf: str, name: str) -> bytes | None:
         """Read a row of somebody's own."""
@@ -90,4 +115,6 @@ class Tables:
         for fact in facts:
             added = self.connection.execute(_ADD, fact.values())
             offsets.append(int(added.lastrowid or 0))
+        if offsets and self._marker is not None:
+            self._marker.passed(self._epoch, offsets[-1])
         return offsets

@@ -148,14 +148,19 @@ class ApiLeaf(JsonLeaf):
 
     def headers_for(self, request: Request) -> Mapping[str, str]:
         """Let pages of admitted origins read the answer, refusals too. There are no cookies to allow."""
-        try:
-            origin, host = header(request, "Origin"), header(request, "Host")
-        except Refused:
-            return {"Vary": "Origin"}
-        if origin is None or not self._face.admits_origin(origin, host):
-            return {"Vary": "Origin"}
-        expose = "Location, Retry-After"
-        return {"Vary": "Origin", "Access-Control-Allow-Origin": origin, "Access-Control-Expose-Headers": expose}
+        return shared_with(request, self._face)
+
+
+def shared_with(request: Request, face: Face) -> dict[str, str]:
+    """Give the headers that let a page of an admitted origin read an answer."""
+    try:
+        origin, host = header(request, "Origin"), header(request, "Host")
+    except Refused:
+        return {"Vary": "Origin"}
+    if origin is None or not face.admits_origin(origin, host):
+        return {"Vary": "Origin"}
+    expose = "Location, Retry-After"
+    return {"Vary": "Origin", "Access-Control-Allow-Origin": origin, "Access-Control-Expose-Headers": expose}
 
 
 def _fail(failure: Failure) -> Answer:

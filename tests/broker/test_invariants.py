@@ -286,7 +286,7 @@ class Daemon(RuleBasedStateMachine):
     def what_is_told_is_kept(self) -> None:
         """Sessions and facts that others see are in the store (6)."""
         assert dict(self.world.broker._journal.saved) == self.world.store.kept
-        assert self.world.bus.facts == self.world.store.history
+        assert self.world.bus.facts == self.world.store.told
         versions: dict[str, int] = {}
         for stored in self.world.bus.facts:
             assert stored.fact.version >= versions.get(stored.fact.session_id, 0), "facts out of order"

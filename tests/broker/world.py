@@ -14,7 +14,7 @@ from sessiond.clock import SteadyClock
 from sessiond.core import events
 from sessiond.core.effects import Verdict
 from sessiond.core.errors import Code, Refused
-from sessiond.core.facts import StoredFact
+from sessiond.core.facts import CloudEvent, StoredFact
 from sessiond.core.services import Caps, Catalogue, Choice, Limits, Plan, Pool, Service, Stop
 from sessiond.core.session import Session
 from sessiond.core.values import (
@@ -111,6 +111,14 @@ class RecordingBus:
     def publish(self, facts: Sequence[StoredFact]) -> None:
         """Keep facts."""
         self.facts.extend(facts)
+
+    def listen(self, listener: Any) -> Any:
+        """Take no listeners."""
+        raise NotImplementedError
+
+    def emit(self, feed: str, event: CloudEvent) -> Deferred[None]:
+        """Take no events."""
+        raise NotImplementedError
 
 
 @define(eq=False)

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from sessiond.core.facts import Fact, FactType, StoredFact
+from sessiond.core.facts import CloudEvent, Fact, FactType, StoredFact
 from sessiond.ports import Bus
 from tests.reactor import LoggedFailures
 
@@ -119,3 +119,14 @@ class BusContract:
         bus.subscribe(lambda fact: told.append(fact.offset))
         bus.publish([stored(1), stored(2)])
         assert told == [1, 2, 3]
+
+    def test_events(self, bus: Bus) -> None:
+        """Every listener is told each event of a feed, in order, until it stops."""
+        one, two = list[tuple[str, str]](), list[tuple[str, str]]()
+        stop = bus.listen(lambda feed, event: one.append((feed, event.id)))
+        bus.listen(lambda feed, event: two.append((feed, event.id)))
+        bus.emit("news", CloudEvent("1", "/a", "t"))
+        stop()
+        bus.emit("jobs", CloudEvent("2", "/a", "t"))
+        assert one == [("news", "1")]
+        assert two == [("news", "1"), ("jobs", "2")]

@@ -9,7 +9,7 @@ from attrs import evolve
 from twisted.internet.defer import Deferred, gatherResults
 
 from sessiond.core.errors import StoreError
-from sessiond.core.facts import Fact, FactType, StoredFact
+from sessiond.core.facts import Fact, FactType, History, StoredFact
 from sessiond.core.services import Limits, Plan
 from sessiond.core.session import Caller, Session, Tunnel, TunnelPhase
 from sessiond.core.values import (
@@ -238,6 +238,21 @@ class StoreContract:
             saved = store.save(session(), facts)
             facts.append(fact(1, 2))
             assert [each.fact for each in await saved] == [fact(1, 1)]
+
+    @within(LIMIT_S)
+    async def test_history(self, make_store: MakeStore) -> None:
+        """How far the history has come is told, saves that nobody waited for included; its epoch stays the same."""
+        store = make_store()
+        async with opened(store):
+            before = await store.history()
+            assert (before.oldest, before.newest) == (1, 0)
+            assert before.epoch.isalnum()
+            saved = store.save(session(), [fact(), fact()])
+            assert await store.history() == History(before.epoch, 1, 2)
+            await saved
+        again = make_store()
+        async with opened(again):
+            assert await again.history() == History(before.epoch, 1, 2)
 
     @within(LIMIT_S)
     async def test_keeps_rows(self, make_store: MakeStore) -> None:

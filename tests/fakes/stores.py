@@ -8,7 +8,7 @@ from typing import TypeVar
 from twisted.internet.defer import Deferred, fail, succeed
 
 from sessiond.core.errors import StoreError
-from sessiond.core.facts import Fact, StoredFact
+from sessiond.core.facts import Fact, History, StoredFact
 from sessiond.core.session import Session
 from sessiond.stores.memory import MemoryShelf
 
@@ -25,7 +25,7 @@ class UnreliableStore:
         self.broken = False
         self.slow = False
         self.kept: dict[str, Session] = {}
-        self.history: list[StoredFact] = []
+        self.told: list[StoredFact] = []
         self.rows: dict[str, dict[str, bytes]] = {}
         self.writes = 0
         self._waiting: list[Callable[[], None]] = []
@@ -44,7 +44,11 @@ class UnreliableStore:
 
     def facts(self, after: int, limit: int) -> Deferred[list[StoredFact]]:
         """Give facts by offset."""
-        return succeed(self.history[after : after + limit])
+        return succeed(self.told[after : after + limit])
+
+    def history(self) -> Deferred[History]:
+        """Say which facts are kept: all."""
+        return succeed(History("unreliable", 1, len(self.told)))
 
     def shelf(self, name: str) -> UnreliableShelf:
         """Give the rows of somebody's own; the disk is as full, and never slow."""
@@ -81,8 +85,8 @@ class UnreliableStore:
     def _keep(self, facts: Sequence[Fact], change: Callable[[], object]) -> list[StoredFact]:
         change()
         self.writes += 1
-        stored = [StoredFact(len(self.history) + i, fact) for i, fact in enumerate(facts, 1)]
-        self.history.extend(stored)
+        stored = [StoredFact(len(self.told) + i, fact) for i, fact in enumerate(facts, 1)]
+        self.told.extend(stored)
         return stored
 
 

@@ -101,8 +101,9 @@ async def test_one_file_is_left(path: Path) -> None:
     async with opened(store):
         await store.save(session(), [fact()])
         modes = {entry.name: entry.stat().st_mode & 0o777 for entry in path.parent.iterdir()}
-        assert modes == dict.fromkeys([path.name, f"{path.name}-wal", f"{path.name}-shm"], 0o600)
-    assert list(path.parent.iterdir()) == [path]
+        ends = ("", "-wal", "-shm", ".history")
+        assert modes == {f"{path.name}{end}": 0o600 for end in ends}
+    assert sorted(path.parent.iterdir()) == [path, path.with_name(f"{path.name}.history")]
 
 
 @within(LIMIT_S)

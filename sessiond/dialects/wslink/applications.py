@@ -17,7 +17,7 @@ from sessiond.rpc.hosting import Hosted
 from sessiond.web.access import OTHER_ORIGIN
 from sessiond.web.bodies import header
 from sessiond.web.origins import read_origin
-from sessiond.ws.rpc.resource import LinkResource
+from sessiond.ws.talk import TalkResource
 
 log = Logger()
 
@@ -67,8 +67,8 @@ class Applications:
     def places(self) -> dict[tuple[bytes, ...], IResource]:
         """Make what answers at each application's path, which is told by its parts."""
         return {
-            tuple(settings.path.strip("/").encode().split(b"/")): LinkResource(
-                hosted.endpoint, self._reactor, self._clock, _check(settings)
+            tuple(settings.path.strip("/").encode().split(b"/")): TalkResource(
+                hosted.endpoint.open, self._reactor, self._clock, _check(settings)
             )
             for settings, hosted in self._hosted
         }

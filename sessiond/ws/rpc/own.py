@@ -28,8 +28,8 @@ from sessiond.web.waiting import latest, ordered
 from sessiond.ws.rpc.endpoint import Endpoint
 from sessiond.ws.rpc.link import Link
 from sessiond.ws.rpc.methods import Methods, register
-from sessiond.ws.rpc.resource import LinkResource
 from sessiond.ws.rpc.values import Message
+from sessiond.ws.talk import TalkResource
 
 FACTS = "sessiond.facts"
 """The topic of what happens to sessions."""
@@ -167,7 +167,7 @@ class OwnLinks:
             self._broker.clock, Methods([methods]), _Callers(self._access), explains=explained, is_shared=True
         )
         self._endpoints.append(endpoint)
-        return LinkResource(endpoint, self._reactor, self._broker.clock, self._check(face))
+        return TalkResource(endpoint.open, self._reactor, self._broker.clock, self._check(face))
 
     def _check(self, face: Face) -> Callable[[Request], Came]:
         def check(request: Request) -> Came:
