@@ -13,8 +13,10 @@ from pathlib import Path
 
 from bench.folding import KERNEL
 from docs.draw_states import svg, word_of
+from sessiond.bus.cloudevents import TYPE_PREFIX
 from sessiond.clock import SteadyClock
 from sessiond.core.errors import CLOSE_CODES, SHAPES, Code
+from sessiond.core.facts import MEANINGS
 from sessiond.core.machine import ROWS, TABLE, RowKey
 from sessiond.core.rules import SAME, Rule
 from sessiond.core.values import Deadline, State
@@ -30,6 +32,13 @@ PROFILE = Path(__file__).parents[1] / "bench" / "profile.json"
 def literal(*words: str) -> str:
     """Write some words as they stand in requests and answers."""
     return ", ".join(f"``{word}``" for word in words)
+
+
+def facts() -> Iterator[Row]:
+    """Give what may happen to a session, as others are told."""
+    for fact, meaning in MEANINGS.items():
+        data = "; ".join(f"``{name}``: {text}" for name, text in meaning.data.items())
+        yield literal(TYPE_PREFIX + fact.value), meaning.text, data or "none"
 
 
 CUTS = (Code.ALREADY_CONNECTED, Code.UNREACHABLE, Code.SHUTTING_DOWN)
@@ -53,6 +62,7 @@ def write(folder: Path) -> None:
         ("problems.txt", table(("Code", "Status", "Title"), problems())),
         ("closes.txt", table(("Close code", "Text"), closes())),
         ("metrics.txt", table(("Metric", "Type", "What it tells"), metrics())),
+        ("facts.txt", table(("Type", "When it is told", "Its own data"), facts())),
         ("profile.txt", table(*profile())),
     ):
         (folder / name).write_text(text, encoding="utf-8")

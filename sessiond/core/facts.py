@@ -30,6 +30,47 @@ class FactType(Enum):
     PORT_TAKEN = "port.taken"
 
 
+@frozen
+class Meaning:
+    """What a kind of fact says.
+
+    :ivar text: when it is told.
+    :ivar data: what stands in its data beside what every fact has, by name.
+    """
+
+    text: str
+    data: Mapping[str, str] = field(factory=dict)
+
+
+_TUNNEL = {"tunnel": "its number"}
+_DEADLINE = {"deadline": "its name", "at": "the instant that it has now, in epoch seconds"}
+_WHY = {"reason": "its code", "cause": "in words, or null"}
+
+MEANINGS: Mapping[FactType, Meaning] = {
+    FactType.QUEUED: Meaning("no slot is free, and the session waits for one"),
+    FactType.RESERVED: Meaning("the session has a slot", {"slot": "its number"}),
+    FactType.CLAIMED: Meaning("a warm session is somebody's now, or a repeated request has given it a new token"),
+    FactType.LAUNCHING: Meaning("its program is being started"),
+    FactType.READY: Meaning("its program can be used"),
+    FactType.SUSPECT: Meaning("its program has not reported for too long"),
+    FactType.RECOVERED: Meaning("its program, which was suspect, has reported again"),
+    FactType.WARNING: Meaning("it is about to be taken back, unless it is extended", _DEADLINE),
+    FactType.EXTENDED: Meaning("a deadline was pushed on", _DEADLINE),
+    FactType.STOPPING: Meaning("it is being ended", _WHY),
+    FactType.STUCK: Meaning("its program can't be killed; its slot is held until it is gone"),
+    FactType.ENDED: Meaning(
+        "nothing of it is left", {**_WHY, "exit_code": "of its program, or null", "signal": "that ended it, or null"}
+    ),
+    FactType.FORGOTTEN: Meaning("its record was deleted"),
+    FactType.TUNNEL_OPENED: Meaning("a client was let in", _TUNNEL),
+    FactType.TUNNEL_CLOSED: Meaning(
+        "a client's connection has ended",
+        {**_TUNNEL, "end": "which side has ended it", "detail": "how, in a few words"},
+    ),
+    FactType.PORT_TAKEN: Meaning("a stranger listens on the port that it had leased", {"port": "its number"}),
+}
+"""What each kind of fact says; the documents' table and the client's types are made of it."""
+
 Datum = str | int | float | bool | None
 
 

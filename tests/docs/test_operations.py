@@ -56,6 +56,7 @@ kind = "rfb"
 launcher = "fixed"
 count = 1
 target = { port = 1 }
+[feeds.any]
 """
 """A configuration in which every table is read."""
 

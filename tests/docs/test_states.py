@@ -116,7 +116,7 @@ def test_table_of_transitions_is_whole() -> None:
 def test_tables_are_written(tmp_path: Path) -> None:
     """What the documents include is there, and names every code."""
     write(tmp_path)
-    pages = [page(name) for name in ("rest", "operations", "performance", "states")]
+    pages = [page(name) for name in ("rest", "events", "operations", "performance", "states")]
     included = {name for text in pages for name in re.findall(r"_generated/(\S+)", text)}
     assert included == {path.name for path in tmp_path.iterdir()}
     problems, closes = (tmp_path / "problems.txt").read_text(), (tmp_path / "closes.txt").read_text()

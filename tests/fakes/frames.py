@@ -78,6 +78,8 @@ class Frames:
         assert rest[0] & 0xF0 == 0x80, "whole frames without extensions"
         length, at = rest[1], 2
         assert length < 128, "not masked"
+        if len(rest) < {126: 4, 127: 10}.get(length, 2):
+            return None
         if length == 126:
             length, at = struct.unpack("!H", rest[2:4])[0], 4
         elif length == 127:
