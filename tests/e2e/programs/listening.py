@@ -47,7 +47,7 @@ class Client:
             self.ends.append(self.code)
             self.socket.close()
             return False
-        if self.head is not None and not self.head.endswith(b"\r\n\r\n"):
+        if not self.head.endswith(b"\r\n\r\n"):
             whole, mark, data = (self.head + data).partition(b"\r\n\r\n")
             self.head = whole + mark
         for one in self.frames.read(data):
