@@ -14,7 +14,7 @@ from attrs import define, evolve, field, frozen
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 
-from sessiond.bus.cloudevents import encode, of_fact
+from sessiond.bus.cloudevents import TYPE_PREFIX, encode, of_fact
 from sessiond.core.facts import CloudEvent, History, StoredFact
 from sessiond.ports import Store
 
@@ -23,6 +23,8 @@ SESSIONS = "sessions"
 OPENED, SUBSCRIBED, UNSUBSCRIBED, REFUSED = (
     f"sessiond.feed.{word}" for word in ("opened", "subscribed", "unsubscribed", "refused")
 )
+GAP = f"{TYPE_PREFIX}bus.gap"
+"""The type of the event that tells of a time in which a feed's events were lost, or may have been."""
 PAGE = 200
 """How many facts are read at a time for one who has missed some."""
 
@@ -243,14 +245,17 @@ class Topics:
         if feed is None:
             return
         by_owner, owner = self._subscriptions[feed_name], owner_of(feed, event)
-        whose = [by_owner.get(None), by_owner.get(owner) if owner else by_owner.get(f"\0{feed.group}")]
+        if event.type == GAP and event.source == self._source:
+            whose = list(by_owner.values())  # everybody may have missed something
+        else:
+            whose = [by_owner.get(None, {}), by_owner.get(owner or f"\0{feed.group}", {})]
+        # A member of a feed's group stands there by its own name, too.
+        listening = {number: one for subscriptions in whose for number, one in subscriptions.items()}
         told: Told | None = None
-        for subscriptions in whose:
-            for subscription in tuple((subscriptions or {}).values()):
-                if subscription.filter.wants(event):
-                    if told is None:
-                        told = Told.of(evolve(event, extensions={**event.extensions, "topic": feed_name}))
-                    subscription.ear.tell(told)
+        for subscription in listening.values():
+            if subscription.filter.wants(event):
+                told = told or Told.of(evolve(event, extensions={**event.extensions, "topic": feed_name}))
+                subscription.ear.tell(told)
 
     # -- the past ----------------------------------------------------------------------------------------------------
 

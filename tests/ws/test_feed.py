@@ -285,9 +285,12 @@ def test_feeds() -> None:
     assert house.post("root", "news", {"type": "portal.note", "data": {"n": 1}}).status == 202
     assert house.post("root", "jobs", {"type": "job.done", "data": {"account": "ada"}}).status == 202
     assert house.post("root", "jobs", {"type": "job.done", "data": {"account": 5}}).status == 202
+    assert house.post("root", "jobs", {"type": "job.due", "owner": "bob"}).status == 202
+    assert house.post("root", "news", {"type": "job.due", "owner": "bob"}).status == 400
     heard = {name: [(one["topic"], one["type"]) for one in ear.heard()] for name, ear in ears.items()}
     news, jobs = ("news", "portal.note"), ("jobs", "job.done")
-    assert heard == {"ada": [jobs], "bob": [news], "eye": [], "root": [news, jobs, jobs]}
+    due = ("jobs", "job.due")
+    assert heard == {"ada": [jobs], "bob": [news, due], "eye": [], "root": [news, jobs, jobs, due]}
 
 
 def test_handing_in() -> None:
