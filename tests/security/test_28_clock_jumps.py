@@ -37,11 +37,18 @@ def services(place: Place, lifetime: str, pong: str = "1m") -> str:
     return SERVICES.format(name="echo", echo=echo, first=first, last=last, lifetime=lifetime, pong=pong)
 
 
+def set_clock(step: Path, by: str) -> None:
+    """Set the daemon's clock; it reads the old step or the new one, and never a part."""
+    part = step.with_name("step.part")
+    part.write_text(by)
+    part.replace(step)
+
+
 @pytest.mark.parametrize("step_s", [DAY_S, -DAY_S])
 def test_stepped(place: Place, step_s: float) -> None:
     """A session lives as long as it may, with its tunnel, by the time that passes and not by the clock on the wall."""
     step = place.folder / "step"
-    step.write_text("0")
+    set_clock(step, "0")
     config = place.configure(services(place, f"{LIFETIME_S:.0f}s"))
     with running(config, program=[sys.executable, str(STEPPED)], STEP=str(step)) as daemon:
         daemon.ready()
@@ -49,7 +56,7 @@ def test_stepped(place: Place, step_s: float) -> None:
         made = daemon.order("echo")
         assert made.status == 201, made
         with Tunnel(made.json["tunnel_url"]) as tunnel:
-            step.write_text(str(step_s))
+            set_clock(step, str(step_s))
             tunnel.send(b"still here")
             assert tunnel.read_until(b"STILL HERE")
             told = daemon.session(made.json["id"])
@@ -67,14 +74,14 @@ def test_stepped(place: Place, step_s: float) -> None:
 def test_timers_go_on(place: Place, step_s: float) -> None:
     """A client that is dead is noticed and one that lives is kept, though the clock was set while both were there."""
     step = place.folder / "step"
-    step.write_text("0")
+    set_clock(step, "0")
     with running(
         place.configure(services(place, "1h", pong="2s")), program=[sys.executable, str(STEPPED)], STEP=str(step)
     ) as daemon:
         daemon.ready()
         made = daemon.order("echo")
         with Tunnel(made.json["tunnel_url"]) as tunnel:
-            step.write_text(str(step_s))
+            set_clock(step, str(step_s))
             tunnel.send(b"the last word")
             tunnel.read_until(b"THE LAST WORD")
             # It answers no ping from now on.
