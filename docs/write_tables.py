@@ -20,7 +20,7 @@ from sessiond.core.facts import MEANINGS
 from sessiond.core.machine import ROWS, TABLE, RowKey
 from sessiond.core.rules import SAME, Rule
 from sessiond.core.values import Deadline, State
-from sessiond.meters import Level, Meters, Now
+from sessiond.meters import Level, Meters, Now, Outside
 from sessiond.tunnel.relay import FAULTS, LEFT_BEHIND
 
 Row = tuple[str, ...]
@@ -137,7 +137,7 @@ def metrics() -> Iterator[Row]:
     """Tell every metric, with the labels that it has."""
     from twisted.internet.task import Clock  # noqa: PLC0415 - no reactor where only a picture is drawn
 
-    meters = Meters(("any",), SteadyClock(Clock()))
+    meters = Meters(("any",), SteadyClock(Clock()), outside=lambda: Outside(feeds={"any": (0, 0)}))
     lines = meters.text(Now((), {"any": Level(1, 0, 0)}, 0)).splitlines()
     for at, line in enumerate(lines):
         if line.startswith("# HELP "):

@@ -44,6 +44,23 @@ class Traffic:
 
 
 @frozen
+class Outside:
+    """How the bus stands beyond the daemon.
+
+    :ivar standing: a word for it; empty where there is none.
+    :ivar unsent: facts that are not confirmed yet; ``dropped`` are those that the store gave up before.
+    :ivar feeds: for each feed, the messages that became events, and those that could not.
+    """
+
+    standing: str = ""
+    unsent: int = 0
+    sent: int = 0
+    dropped: int = 0
+    reconnects: int = 0
+    feeds: Mapping[str, tuple[int, int]] = field(factory=dict)
+
+
+@frozen
 class Level:
     """How a pool stands."""
 
@@ -95,10 +112,17 @@ class Meters:
     """Counts what happens and writes it down.
 
     :param services: the names of all services on offer.
-    :param traffic: gives what the tunnels carry.
+    :param traffic: gives what the tunnels carry, ``outside`` how the bus stands.
     """
 
-    def __init__(self, services: Iterable[str], clock: Clock, traffic: Callable[[], Traffic] = Traffic) -> None:
+    def __init__(
+        self,
+        services: Iterable[str],
+        clock: Clock,
+        traffic: Callable[[], Traffic] = Traffic,
+        outside: Callable[[], Outside] = Outside,
+    ) -> None:
+        self.outside = outside
         self._services, self._clock, self._traffic = tuple(services), clock, traffic
         self._offset = 0
         self._launches: Counter[str] = Counter()
@@ -157,7 +181,8 @@ class Meters:
 
     def text(self, now: Now) -> str:
         """Write everything down."""
-        return "".join((*self._sessions(now), *_pools(now.pools), *self._launching(), *self._daemon(now)))
+        daemon = (*self._launching(), *self._daemon(now), *_bus(self.outside()))
+        return "".join((*self._sessions(now), *_pools(now.pools), *daemon))
 
     def _arm(self) -> None:
         self._timer = self._clock.call_later(TICK_S, self._tick, self._clock.now() + TICK_S)
@@ -206,6 +231,22 @@ def _pools(pools: Mapping[str, Level]) -> Iterator[str]:
     for name, said in (("count", "Slots."), ("used", "Slots that are held."), ("queued", "Sessions in the queue.")):
         samples: list[Sample] = [("", {"pool": pool}, getattr(level, name)) for pool, level in pools.items()]
         yield metric(f"pool_slots_{name}", "gauge", said, samples)
+
+
+def _bus(outside: Outside) -> Iterator[str]:
+    for name, kind, said, value in (
+        ("facts_unsent", "gauge", "Facts that RabbitMQ has not confirmed yet.", outside.unsent),
+        ("facts_sent_total", "counter", "Facts that RabbitMQ has confirmed.", outside.sent),
+        ("facts_dropped_total", "counter", "Facts that the store gave up before they were sent.", outside.dropped),
+        ("reconnects_total", "counter", "Connections to RabbitMQ that were made again.", outside.reconnects),
+    ):
+        yield metric(f"bus_{name}", kind, said, [("", {}, value)])
+    taken: list[Sample] = [
+        ("", {"feed": feed, "read": read}, count)
+        for feed, counts in outside.feeds.items()
+        for read, count in zip(("yes", "no"), counts, strict=True)
+    ]
+    yield metric("feed_messages_taken_total", "counter", "Messages of feeds, by whether they could be read.", taken)
 
 
 def metric(name: str, kind: str, said: str, samples: Iterable[Sample]) -> str:

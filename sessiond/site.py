@@ -181,7 +181,7 @@ def tree_of(listener: Listener, sources: Sources) -> Resource:
         with_sessions(root, sources, face)
     if Served.HEALTH in serves:
         root.putChild(b"healthz", Health())
-        root.putChild(b"readyz", Readiness(sources.broker))
+        root.putChild(b"readyz", Readiness(sources.broker, sources.meters.outside))
     if Served.METRICS in serves:
         root.putChild(b"metrics", Metrics(sources.meters, sources.broker, sources.access, face))
         root.putChild(b"pressure", Pressure(sources.meters, sources.broker, sources.access, face))

@@ -5,9 +5,18 @@ import os
 from hypothesis import settings
 
 from tests.components.chromium import browsing, chromium
+from tests.components.nodes import rabbitmq, running_rabbitmq
 from tests.reactor import logged_failures, pytest_collection_finish, started_reactor
 
-__all__ = ["browsing", "chromium", "logged_failures", "pytest_collection_finish", "started_reactor"]
+__all__ = [
+    "browsing",
+    "chromium",
+    "logged_failures",
+    "pytest_collection_finish",
+    "rabbitmq",
+    "running_rabbitmq",
+    "started_reactor",
+]
 
 # No example fails because the machine is busy, and CI draws the same examples each time: it tests the change, not
 # its luck.

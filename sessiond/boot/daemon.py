@@ -33,6 +33,9 @@ STOP_S = 10.0
 SESSIONS_S = 8.0
 """How much of that the ending of sessions may take."""
 
+LONG_ENOUGH = 8
+"""A password that is shorter could be any word of the log: there it is only kept out, not hidden wherever it stands."""
+
 ANNOUNCED = (Face.PORTAL, Face.API, Face.STATIC, Face.NEXUS, Face.GENIUS2, Face.HOOPS, Face.WSLINK)
 """The faces whose address a start tells: that of the first which is served."""
 
@@ -59,6 +62,8 @@ def prepare(config: Config, reactor: Any) -> None:
     if config.nexus is not None and config.nexus.security_token is not None:
         # The names of its files begin with it.
         scrubbing.hide(config.nexus.security_token)
+    if config.bus is not None and len(config.bus.password) >= LONG_ENOUGH:
+        scrubbing.hide(config.bus.password)
     # Or each dial to a program has two lines in the log, about objects of Twisted's.
     Factory.noisy = False
 
@@ -127,6 +132,7 @@ class Daemon(Service):
         parts.programs.sweep_runtime({session.id for session in sessions if session.state is not State.ENDED})
         parts.programs.reclaim_strays({session.nonce for session in sessions})
         parts.start()
+        await parts.exchange.start()
         for bound in self._bound:
             bound.accept()
         self._starting = None
@@ -203,7 +209,7 @@ class Daemon(Service):
         if parts is not None:
             parts.stop()
             steps += [
-                ("ending the sessions", lambda: parts.broker.close(SESSIONS_S)),
+                ("ending the sessions", lambda: parts.broker.close(SESSIONS_S, parts.exchange.stop)),
                 ("closing the tunnels", parts.tunnels.close),
                 ("letting go", parts.close),
             ]

@@ -11,6 +11,7 @@ from attrs import evolve, frozen
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
+from sessiond.boot.exchange import Exchange, feeds_of
 from sessiond.boot.instance import Instance, private, private_below
 from sessiond.broker import Broker, Tickets
 from sessiond.bus.local import LocalBus
@@ -68,6 +69,7 @@ class Parts:
     rpc: OwnLinks
     topics: Topics
     feed: Feed
+    exchange: Exchange
 
     async def reclaim(self, instance: Instance) -> None:
         """End the programs that another instance has left, and delete their folders.
@@ -147,7 +149,10 @@ def assemble(
     }
     catalogue = offered(config.catalogue, config.needs, environment.get("PATH"))
     warn_of_shared_ports(catalogue.services.values(), ephemeral_ports())
-    meters = Meters(catalogue.services, clock, lambda: traffic_of(tunnels))
+    source = f"/sessiond/{instance.number}"
+    feeds = feeds_of(config.feeds)
+    exchange = Exchange(config.bus, store, bus, source, reactor, clock, entropy, feeds, bus.emit)
+    meters = Meters(catalogue.services, clock, lambda: traffic_of(tunnels), exchange.outside)
     broker = Broker(catalogue, store, bus, launchers, LeaseTester(table), entropy, clock, meters.count_refusal)
     access = Access(config.tokens, Tickets(entropy, clock))
     tunnels = Tunnels(broker, access.check_origin, config.tunnel, reactor, clock)
@@ -175,7 +180,7 @@ def assemble(
         bus.subscribe(wslink.hear)
     rpc = OwnLinks(broker, access, reactor)
     bus.subscribe(rpc.hear)
-    topics = Topics(store, f"/sessiond/{instance.number}", map(feed_of, config.feeds), unowned(broker))
+    topics = Topics(store, source, map(feed_of, config.feeds), unowned(broker))
     bus.subscribe(topics.hear)
     bus.listen(topics.came)
     feed = Feed(topics, access, reactor, clock)
@@ -187,7 +192,7 @@ def assemble(
         events=feed.resource,
         feeds=lambda face: Feeds(topics, bus, access, face, entropy.uuid),
     )
-    return Parts(broker, tunnels, meters, sources, programs, launcher_of, reaper, table, rpc, topics, feed)
+    return Parts(broker, tunnels, meters, sources, programs, launcher_of, reaper, table, rpc, topics, feed, exchange)
 
 
 def feed_of(source: FeedSource) -> Topic:

@@ -6,7 +6,7 @@ the store has it (``journal``).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 
 from attrs import evolve
@@ -450,8 +450,11 @@ class Broker:
 
         await self._until(all_saved, RECOVERY_S)
 
-    async def close(self, grace_s: float = 10.0) -> None:
-        """End every session within ``grace_s`` seconds, then close the store; the next start sees to what is stuck."""
+    async def close(self, grace_s: float = 10.0, last: Callable[[], Awaitable[object]] | None = None) -> None:
+        """End every session within ``grace_s`` seconds, then close the store; the next start sees to what is stuck.
+
+        :param last: is waited for when there will be no more facts and the store is still open.
+        """
         self.accepting = False
         self._fitness.stop()
         for kill, share in ((False, 0.7), (True, 0.3)):
@@ -463,7 +466,11 @@ class Broker:
         self._leasing.stop()
         self._journal.stop()
         await self._children.close()
-        await self._store.close()
+        try:
+            if last is not None:
+                await last()
+        finally:
+            await self._store.close()
 
     async def _settled(self, limit_s: float) -> None:
         """Wait until nothing holds a slot and all of that is saved, at most ``limit_s``."""

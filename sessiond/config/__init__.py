@@ -1,5 +1,6 @@
 """The configuration: strict TOML, refused by name and place wherever it can't be."""
 
+from sessiond.config.bus import RabbitMQ
 from sessiond.config.dialects import (
     EndpointForm,
     FailureStatus,
@@ -47,6 +48,7 @@ __all__ = [
     "PartyLauncher",
     "Patience",
     "PortGuard",
+    "RabbitMQ",
     "Rendering",
     "RpcApplication",
     "SpawnAccess",

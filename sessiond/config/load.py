@@ -11,6 +11,7 @@ from typing import Any
 
 from attrs import fields
 
+from sessiond.config.bus import read_bus
 from sessiond.config.feeds import read_feeds
 from sessiond.config.genius2 import read_genius2
 from sessiond.config.hoops import read_hoops
@@ -91,6 +92,7 @@ def _build(root: Table, folder: Path, environment: Mapping[str, str]) -> Config:
         listeners=listeners,
         tokens=tokens,
         store=_read_store(root.table("store")),
+        bus=read_bus(root.table("bus"), folder, environment),
         catalogue=catalogue,
         needs=needs,
         static=_read_static(root.table("static"), folder),
@@ -181,6 +183,9 @@ def _check_together(config: Config, root: Table) -> None:
         _check_tunnels(config.listeners, root)
     for listener in config.listeners:
         _check_ports(listener, config.catalogue, root)
+    for feed in config.feeds:
+        if feed.exchange is not None and config.bus is None:
+            root.faults.append(f'feeds.{feed.name}.exchange: needs [bus] with kind = "amqp"')
     for face, given in ((Face.STATIC, config.static), (Face.API, ())):
         if given and not any(face in listener.serves for listener in config.listeners):
             root.fault(face.value, "is configured, but no listener serves it")

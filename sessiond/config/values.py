@@ -8,6 +8,7 @@ from pathlib import Path
 
 from attrs import Factory, field, frozen
 
+from sessiond.config.bus import RabbitMQ
 from sessiond.config.dialects import Genius2, Hoops, Nexus, Wslink
 from sessiond.core.services import Catalogue
 from sessiond.ports import RelayLimits
@@ -159,3 +160,4 @@ class Config:
     hoops: Hoops | None = None
     wslink: Wslink | None = None
     feeds: tuple[FeedSource, ...] = ()
+    bus: RabbitMQ | None = None

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from twisted.web.server import Request
 
 from sessiond import __version__
 from sessiond.broker import Broker
 from sessiond.core.errors import Code
 from sessiond.core.services import Service
-from sessiond.meters import CONTENT_TYPE, Level, Meters, Now
+from sessiond.meters import CONTENT_TYPE, Level, Meters, Now, Outside
 from sessiond.web.access import Access, Caller, Face
 from sessiond.web.answers import Answer, problem
 from sessiond.web.host import cpu_percent, memory_percent
@@ -27,14 +29,16 @@ class Health(JsonLeaf):
 class Readiness(JsonLeaf):
     """Says whether sessions are accepted now: 200 or 503."""
 
-    def __init__(self, broker: Broker) -> None:
+    def __init__(self, broker: Broker, outside: Callable[[], Outside] = Outside) -> None:
         super().__init__()
-        self._broker = broker
+        self._broker, self._outside = broker, outside
 
     async def get(self, request: Request, caller: Caller) -> Answer:
-        """Say so, and what is in the way."""
-        accepting, unsaved = self._broker.accepting, self._broker.unsaved
-        told = {"ready": accepting and not unsaved, "accepting": accepting, "unsaved": unsaved}
+        """Say so, and what is in the way; a bus that is away is not."""
+        accepting, unsaved, bus = self._broker.accepting, self._broker.unsaved, self._outside().standing
+        told: Shape = {"ready": accepting and not unsaved, "accepting": accepting, "unsaved": unsaved}
+        if bus:
+            told["bus"] = bus
         if told["ready"]:
             return Answer(told)
         return problem(self._broker.refusal(Code.STORE_UNAVAILABLE if accepting else Code.SHUTTING_DOWN), **told)

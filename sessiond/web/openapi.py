@@ -220,7 +220,12 @@ READINESS = record(
         "ready": FLAG,
         "accepting": {**FLAG, "description": "New sessions are taken."},
         "unsaved": {**COUNT, "description": "How many sessions wait for a store that fails."},
-    }
+        "bus": {
+            "enum": ["up", "blocked", "away"],
+            "description": "How RabbitMQ stands, where facts go there; whatever it says, sessions are taken.",
+        },
+    },
+    ("ready", "accepting", "unsaved"),
 )
 SCHEMAS = {
     "Service": SERVICE,

@@ -12,6 +12,8 @@ from typing import NoReturn
 
 JACKSON = "/usr/share/java/jackson-databind.jar"
 APACHE = "/usr/sbin/apache2"
+RABBITMQ = "/usr/lib/rabbitmq/bin/rabbitmq-server"
+"""Not the program of that name on the PATH: that one changes the user."""
 FONT = "/usr/share/fonts/truetype/dejavu/DejaVuSansMono.ttf"
 
 PACKAGES: Mapping[str, str] = {
@@ -34,6 +36,7 @@ PACKAGES: Mapping[str, str] = {
     APACHE: "apache2-bin",
     "javac": "default-jdk-headless",
     JACKSON: "libjackson2-databind-java",
+    RABBITMQ: "rabbitmq-server",
 }
 """Program (found on the PATH) or file, and the Debian package that brings it."""
 

@@ -11,6 +11,9 @@ WHOLE = """
 [listeners.web]
 endpoint = "tcp:9000:interface=127.0.0.1"
 serves = ["health"]
+[bus]
+kind = "amqp"
+url = "amqp://127.0.0.1"
 [feeds.news]
 [feeds.jobs]
 exchange = "cloudstack-events"
@@ -40,6 +43,7 @@ def test_read() -> None:
         (("feeds.news", "feeds.News"), "a name is needed"),
         (('"account"', '"a b"'), "the name of a member"),
         (("group =", "groups ="), "unknown key"),
+        (('kind = "amqp"\nurl = "amqp://127.0.0.1"', ""), 'needs [bus] with kind = "amqp"'),
     ],
 )
 def test_faults(change: tuple[str, str], fault: str) -> None:

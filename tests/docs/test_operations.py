@@ -26,6 +26,9 @@ from tests.docs.documents import page, tables, words
 
 EVERYTHING = b"""
 [store]
+[bus]
+kind = "amqp"
+url = "amqp://localhost"
 [listeners.web]
 endpoint = "tcp:9000:interface=127.0.0.1"
 serves = ["api", "tunnel", "static"]

@@ -39,7 +39,7 @@ def test_autobahn_is_native(installed: Path, tmp_path: Path) -> None:
     assert run(installed / "python", "-c", ask, cwd=tmp_path).strip() == "True"
 
 
-@pytest.mark.parametrize("extra", ["tests", "lint", "types", "docs", "dev"])
+@pytest.mark.parametrize("extra", ["amqp", "tests", "lint", "types", "docs", "dev"])
 def test_extras(wheel: Path, extra: str) -> None:
     """The extras that the documents name are there."""
     [metadata] = [

@@ -50,6 +50,7 @@ class Gauged(Daemon):
         assert len(held) <= told.pop(("tunnels_open", "")) <= len(held | unsaved) + waiting(self)
         assert told.pop(("sessions_unsaved", "")) <= len(broker._journal.unsaved())
         assert told.pop(("reactor_lag_seconds", "")) == 0
+        assert told.pop(("bus_facts_unsent", "")) == 0
         assert told == wanted
 
 
