@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from attrs import frozen
 
-from bench import launches, links, measures
+from bench import events, launches, links, measures
 from bench.rows import Aim, Row, row
 from bench.sides import STATUS_SERVICES, STATUS_SLOTS, Ours, Peer, Side, a_target, nexus, ours, peer, rpc
 
@@ -43,6 +43,8 @@ class Sizes:
     launches: int
     burst: int
     many_launches: int
+    hearers: tuple[int, int]
+    told_events: int
 
 
 FULL = Sizes(
@@ -66,6 +68,8 @@ FULL = Sizes(
     launches=10,
     burst=50,
     many_launches=1000,
+    hearers=(100, 1000),
+    told_events=200,
 )
 TINY = Sizes(
     repeats=1,
@@ -83,6 +87,8 @@ TINY = Sizes(
     launches=1,
     burst=2,
     many_launches=4,
+    hearers=(2, 3),
+    told_events=3,
 )
 AT_ONCE = 20
 UP_AIMS = {64: Aim(at_most=True, figure=0.3)}
@@ -292,6 +298,37 @@ def _launches(run: _Run) -> Iterator[Row]:
             yield row(grown, "KiB", [launches.grown_kib(mine, *sizes)], theirs)
 
 
+def _events(run: _Run) -> Iterator[Row]:
+    five = Aim(at_most=False, figure=5)
+    few, many = run.sizes.hearers
+    idle = "events, memory of an idle browser"
+    rates = {f"events, RabbitMQ to {count} browsers": count for count in (few, many)}
+    waits = {f"events, one to {count} browsers, p99": count for count in (few, many)}
+    wanted = [name for name in (*rates, *waits, idle) if run.wants(name)]
+    if not wanted:
+        return
+    if idle in wanted:  # in servers of their own: what was freed before would be taken again and count as nothing
+        with events.carriers(run.folder) as found:
+            if found is None:
+                return
+            mine, theirs = ([events.idle_kib(one, many)] for one in found)
+            yield row(idle, "KiB", mine, theirs)
+    with events.carriers(run.folder) as found:
+        if found is None:
+            return
+        for name, count in rates.items():
+            if name in wanted:
+                sizes = count, max(2, run.sizes.told_events * few // count)
+                pairs = [[events.delivered_per_cpu_s(one, *sizes) for one in found] for _ in range(run.sizes.repeats)]
+                mine, theirs = (list(side) for side in zip(*pairs, strict=True))
+                yield row(name, "1/CPU s", mine, theirs, five)
+        for name, count in waits.items():
+            if name in wanted:
+                took = [events.took_ms(one, count, max(2, run.sizes.told_events // 20)) for one in found]
+                mine, theirs = ([percentile(one, 99)] for one in took)
+                yield row(name, "ms", mine, theirs)
+
+
 RPC_SMALL, RPC_MANY = "RPC, a small call", "RPC, small calls, 64 on their way"
 RPC_BYTES = (
     ("RPC, 1 MiB of bytes", MIB, False),
@@ -301,7 +338,7 @@ RPC_BYTES = (
 RPC_TOPICS = (("RPC, a topic to 50 clients", 50), ("RPC, a topic to 500 clients", 500))
 RPC_ROWS = (RPC_SMALL, RPC_MANY, *(name for name, *_ in (*RPC_BYTES, *RPC_TOPICS)))
 
-ROWS = (_down, _up, _round_trips, _stdio, _opens, _idle, _reservations, _told, _rest, _status, _rpc, _launches)
+ROWS = (_down, _up, _round_trips, _stdio, _opens, _idle, _reservations, _told, _rest, _status, _rpc, _launches, _events)
 
 
 def percentile(figures: list[float], percent: int) -> float:

@@ -75,6 +75,12 @@ class Ours:
         return WebSocket(self.port, path)
 
 
+def daemon(config: Path) -> tuple[str, ...]:
+    """Give the words, behind the interpreter, that run this daemon."""
+    twistd = str(Path(sys.executable).with_name("twistd"))
+    return (twistd, "-n", "--pidfile=", "sessiond", "--config", str(config))
+
+
 @contextmanager
 def a_target(folder: Path) -> Iterator[int]:
     """Run the target, and give its port."""
@@ -90,9 +96,7 @@ def ours(folder: Path, target: int) -> Iterator[Ours]:
     state = folder / f"state-{port}"
     config = folder / f"{port}.toml"
     config.write_text(configuration(state, port, target))
-    twistd = str(Path(sys.executable).with_name("twistd"))
-    arguments = (twistd, "-n", "--pidfile=", "sessiond", "--config", str(config))
-    with running(folder, "sessiond", *arguments, port=port) as pid:
+    with running(folder, "sessiond", *daemon(config), port=port) as pid:
         yield Ours(pid, port)
 
 
@@ -149,9 +153,7 @@ serves = ["nexus", "health"]
 callers = "anyone"
 {services}[dialects.nexus]
 {offered}""")
-    twistd = str(Path(sys.executable).with_name("twistd"))
-    arguments = (twistd, "-n", "--pidfile=", "sessiond", "--config", str(config))
-    with running(folder, "sessiond", *arguments, port=port) as pid:
+    with running(folder, "sessiond", *daemon(config), port=port) as pid:
         yield Ours(pid, port)
 
 
