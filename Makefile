@@ -26,7 +26,7 @@ demo: $(MARKS)/base-$(WANTED) $(NOVNC_MARK)
 # pytest comes last: its summary is the last thing printed.
 test: $(MARKS)/tests-$(WANTED) $(NOVNC_MARK) $(WSLINK_MARK) $(PYENSIGHT_MARKS)
 	@$(PYTHON) -m tests.components
-	@$(BIN)/pytest $(PYTEST)
+	@$(BIN)/pytest -n 2 --dist loadfile $(PYTEST)
 
 # The protocol's whole test suite, with the large messages that `make test` leaves out.
 conformance: $(MARKS)/tests-$(WANTED)

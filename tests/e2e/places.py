@@ -13,9 +13,11 @@ from attrs import field, frozen
 
 from sessiond.launchers.procfs import send
 from tests.e2e.running import launched_below, until
+from tests.ports import EACH, OWN, base
 
 PORTS = 20
 """How many ports the services of one test have."""
+PLACES = (EACH - OWN) // PORTS
 
 CONFIG = """
 state_dir = "state"
@@ -58,7 +60,7 @@ class Place:
 
         It is another for each test: of a test that ended badly a port may rest for a minute.
         """
-        first = 21000 + (os.getpid() + self.number) % 500 * PORTS
+        first = base() + OWN + (os.getpid() + self.number) % PLACES * PORTS
         return first, first + PORTS - 1
 
     def configure(

@@ -20,14 +20,15 @@ from sessiond.launchers.process import ProcessLauncher
 from sessiond.launchers.procfs import all_pids, children_of, stat_of, variable_of
 from sessiond.launchers.reaping import Reaper
 from tests.contracts.launcher import make_service, session_named
+from tests.ports import OWN, base
 
 PROGRAMS = Path(__file__).parent / "programs"
 SETTLE_S = 0.15
 INSTANCE = f"tested-{os.getpid()}"
 """Marks the children of this run of the tests; another may go on beside it."""
 
-_ports = itertools.cycle(range(20000, 30000))
-for _ in range(os.getpid() * 7 % 9000):
+_ports = itertools.cycle(range(base(), base() + OWN))
+for _ in range(os.getpid() * 7 % OWN):
     next(_ports)
 
 
@@ -38,7 +39,7 @@ def program(name: str, *arguments: str) -> tuple[str, ...]:
 
 def free_port() -> int:
     """Give a port that nothing has, and that no outgoing connection takes by itself."""
-    return next(port for port in itertools.islice(_ports, 10000) if can_bind(port))
+    return next(port for port in itertools.islice(_ports, OWN) if can_bind(port))
 
 
 async def until(holds: Callable[[], bool]) -> None:
